@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// A PCI function as a user-space driver sees it (architecture 5.1). Two ways to one: a vfio-user socket (here today)
+// and Linux VFIO (its own issue). Drivers include this header only and run on both.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hw/dma_memory.h"
+#include "hw/mmio.h"
+#include "hw/result.h"
+
+namespace vigia::hw {
+
+struct PciId {
+  std::uint16_t vendor, device;
+  friend bool operator==(const PciId&, const PciId&) = default;
+};
+
+// Methods may be called from any thread. The destructor switches bus mastering off, drops DMA mappings and interrupts.
+class PciFunction {
+ public:
+  virtual ~PciFunction() = default;
+
+  // How the user named it: "vfio-user:/run/x/vf0.sock".
+  virtual const std::string& name() const = 0;
+  virtual PciId id() const = 0;
+
+  // The BAR, owned by the function and valid as long as it. The same object on each call.
+  virtual Result<Bar*> map_bar(unsigned index) = 0;
+
+  // Makes memory visible to the device; the memory must outlive the mapping.
+  virtual Result<Iova> map_dma(const DmaMemory& memory) = 0;
+  // The device no longer touches the range when this returns.
+  virtual Result<Done> unmap_dma(Iova iova, std::size_t bytes) = 0;
+
+  // Enables MSI-X vectors 0..count-1. The eventfds are owned by the function, one per vector, non-blocking.
+  virtual Result<std::vector<int>> enable_msix(unsigned count) = 0;
+  virtual Result<Done> disable_msix() = 0;
+
+  // PCI configuration space: 1, 2 or 4 bytes at a naturally aligned offset below 4096.
+  virtual Result<std::uint32_t> config_read(std::uint32_t offset, unsigned bytes) = 0;
+  virtual Result<Done> config_write(std::uint32_t offset, unsigned bytes, std::uint32_t value) = 0;
+
+  // Memory space and bus master bits of the command register.
+  Result<Done> set_bus_master(bool on);
+
+  // Function level reset.
+  virtual Result<Done> reset() = 0;
+
+  // False once the device is gone (server dead, unplugged): registers then read as all ones.
+  virtual bool alive() const noexcept = 0;
+};
+
+// Opens "vfio-user:SOCKET". A wrong spec is an input error.
+Result<std::unique_ptr<PciFunction>> open_function(std::string_view spec);
+
+}  // namespace vigia::hw

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// vfio-user server: one listening socket per function, one client at a time, all served by the caller's thread. Clients
+// are hostile until proven otherwise: every length, index and descriptor count is checked, every message is bounded.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "hw/fd.h"
+#include "hw/result.h"
+#include "softnic/function_model.h"
+
+namespace vigia::softnic {
+
+class Server {
+ public:
+  static Result<std::unique_ptr<Server>> create();
+  ~Server();
+
+  // Listens on path (removing a stale socket, refusing a live one). The model must outlive the server.
+  Result<Done> listen(const std::filesystem::path& path, FunctionModel& model);
+  // Serves what is pending, at most a bounded amount of work per client, and waits up to timeout_ms (0: not at all) if
+  // nothing is. Returns the number of messages served. Replies never wait for another client: a client that does not
+  // read its replies is disconnected when 4 MiB are queued for it.
+  unsigned poll(int timeout_ms);
+  // Orderly end: shutdown(SHUT_WR), drain, close, remove the sockets (vfio-user.md 9: a plain close with unread input
+  // makes QEMU abort).
+  void close();
+
+ private:
+  Server();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vigia::softnic

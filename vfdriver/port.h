@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A source of received frames for the engine: ixgbevf here, virtio-net, AF_XDP, AF_PACKET and files in their own issue.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "hw/result.h"
+
+namespace vigia::vf {
+
+// A piece of a received frame: a whole frame, or one buffer of a long one.
+struct RxSegment {
+  const std::byte* data;
+  std::uint32_t length;
+  bool end_of_frame;
+  std::uint8_t error = 0;  // the device marked the frame bad
+};
+
+// One RX queue. A single thread uses it.
+class RxPort {
+ public:
+  virtual ~RxPort() = default;
+
+  // Takes up to out.size() segments; a burst never ends inside a frame. The data stay valid until release(). Never
+  // blocks, allocates, logs or locks.
+  virtual std::size_t receive(std::span<RxSegment> out) noexcept = 0;
+  // Gives every buffer of the last receive() back to the device: one doorbell.
+  virtual void release() noexcept = 0;
+
+  // Sleeps until the device signals frames or the time is over; may return early. For idle engines.
+  virtual void wait(std::chrono::microseconds at_most) noexcept = 0;
+  // False once the device or the link to it is gone for good.
+  virtual bool alive() const noexcept = 0;
+  // Frames the device has finished and nobody has taken (looks at descriptors; for the ledger at stop).
+  virtual std::uint64_t pending_frames() const noexcept = 0;
+};
+
+}  // namespace vigia::vf
