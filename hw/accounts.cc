@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hw/accounts.h"
+
+namespace vigia::hw::accounts {
+
+std::vector<std::string> softnic_names(unsigned vfs) {
+  std::vector<std::string> names;
+  for (const Account& a : kPort) names.emplace_back(a.name);
+  for (const Account& a : kPool) names.push_back("pf." + std::string(a.name));
+  for (unsigned v = 0; v < vfs; ++v) {
+    for (const Account& a : kPool) names.push_back("vf" + std::to_string(v) + "." + std::string(a.name));
+  }
+  return names;
+}
+
+std::vector<std::string> capture_names() {
+  std::vector<std::string> names;
+  for (const Account& a : kEngine) names.emplace_back(a.name);
+  return names;
+}
+
+std::string_view meaning_of(std::string_view name) {
+  for (const Account& a : kPort) {
+    if (a.name == name) return a.meaning;
+  }
+  for (const Account& a : kEngine) {
+    if (a.name == name) return a.meaning;
+  }
+  const auto dot = name.find('.');
+  for (const Account& a : kPool) {
+    if (dot != name.npos && a.name == name.substr(dot + 1)) return a.meaning;
+  }
+  return {};
+}
+
+}  // namespace vigia::hw::accounts
