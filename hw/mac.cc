@@ -15,7 +15,10 @@ int hex_digit(char c) {
 
 }  // namespace
 
-std::string Mac::text() const { return fmt::format("{:02x}", fmt::join(bytes, ":")); }
+std::string Mac::text() const {
+  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", bytes[0], bytes[1], bytes[2], bytes[3], bytes[4],
+                     bytes[5]);
+}
 
 std::optional<Mac> Mac::parse(std::string_view text) {
   constexpr std::size_t kLength = 17;  // "xx:xx:xx:xx:xx:xx"
