@@ -46,7 +46,8 @@ class PciFunction {
   virtual Result<std::uint32_t> config_read(std::uint32_t offset, unsigned bytes) = 0;
   virtual Result<Done> config_write(std::uint32_t offset, unsigned bytes, std::uint32_t value) = 0;
 
-  // Memory space and bus master bits of the command register.
+  // The bus master bit of the command register. On sets the memory space bit as well; off leaves it, so that registers
+  // stay readable.
   Result<Done> set_bus_master(bool on);
 
   // Function level reset.

@@ -69,6 +69,9 @@ Mac get_mac(const Message& m);
 
 // SET_MULTICAST: up to 30 12-bit hashes, 16 bits each from word 1; count in word 0 [23:16].
 constexpr unsigned kMaxMulticastHashes = 30;
+// How many hashes a received message holds: what word 0 says, but never more than fit.
+unsigned multicast_count(const Message& m);
+// i < kMaxMulticastHashes is the caller's invariant.
 std::uint16_t multicast_hash_at(const Message& m, unsigned i);
 void put_multicast_hash(Message& m, unsigned i, std::uint16_t hash);
 
