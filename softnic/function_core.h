@@ -18,7 +18,8 @@ struct FunctionCore {
   ConfigSpace config;
   DmaSpace dma;
   Msix msix;
-  bool attached = false;  // a client has touched the function since the last one went away
+  bool bus_master = false;  // COMMAND bit, kept here for the data path
+  bool attached = false;    // a client has touched the function since the last one went away
 };
 
 }  // namespace vigia::softnic

@@ -102,8 +102,7 @@ void Interrupts::raise_vf_mailbox(unsigned vf) {
 
 void Interrupts::raise_vf_queue(unsigned vf, unsigned queue, bool transmit) {
   const unsigned word = queue / 2;
-  const std::uint32_t ivar =
-      word == 0 ? regs_.get(pf::VTIVAR, vf) : regs_.get(internal::VTIVAR_123, 3 * vf + word - 1);
+  const std::uint32_t ivar = word == 0 ? regs_.get(pf::VTIVAR, vf) : regs_.get(internal::VTIVAR_123, 3 * vf + word - 1);
   const std::uint32_t entry = ivar >> (16 * (queue % 2) + (transmit ? 8 : 0));
   if ((entry & Ivar::valid) != 0) raise_vf(vf, 1u << (entry & 3));
 }

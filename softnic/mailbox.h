@@ -21,8 +21,8 @@ class Mailboxes {
   std::uint32_t pf_read(unsigned vf) const;
   void pf_write(unsigned vf, std::uint32_t value);
 
-  void pf_reset();         // RSTI everywhere, everything else 0
-  void pf_reset_done();    // CTRL_EXT.PFRSTD: RSTI off, RSTD on
+  void pf_reset();             // RSTI everywhere, everything else 0
+  void pf_reset_done();        // CTRL_EXT.PFRSTD: RSTI off, RSTD on
   void vf_reset(unsigned vf);  // everything but RSTI
 
  private:
