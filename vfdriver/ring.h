@@ -17,7 +17,7 @@ namespace vigia::vf {
 // Copies a frame. Short ones by overlapping 16-byte pieces that stay inside [0, n): no call, no loop for 60 bytes.
 inline void copy_frame(std::byte* to, const std::byte* from, std::size_t n) noexcept {
   if (n < 16 || n > 128) {
-    std::memcpy(to, from, n);
+    if (n > 0) std::memcpy(to, from, n);  // nothing may come with a null pointer
     return;
   }
   // SAFETY: unaligned loads and stores of 16 bytes, each inside the n bytes of source and target.
