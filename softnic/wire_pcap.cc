@@ -20,7 +20,8 @@ namespace vigia::softnic {
 namespace {
 
 constexpr std::uint32_t kMinFrameBytes = 60;
-// Longer than any frame that segmentation offload shows a capture (BIG TCP: 512 KiB). More is a damaged length field.
+// Longer than any frame that segmentation offload shows a capture (BIG TCP: 512 KiB). More is a damaged length field;
+// no port takes the frame, but what follows it in the file is worth replaying.
 constexpr std::uint32_t kMaxFrameBytes = 1u << 20;
 constexpr std::uint64_t kNsPerSecond = 1'000'000'000, kSeamNs = 3600 * kNsPerSecond;
 
@@ -61,9 +62,9 @@ Result<Capture> open_capture(const std::string& file) {
 
 struct CapturedFrame {
   const std::byte* data;
-  std::uint32_t captured, wire;  // bytes; wire as a MAC would send it, but not yet padded
+  std::uint32_t captured, wire;  // bytes; wire as the file says, never less than captured
   std::uint64_t stamp_ns;        // since the epoch
-  std::uint32_t padded() const { return std::max(wire, kMinFrameBytes); }
+  std::uint32_t sent() const { return std::clamp(wire, kMinFrameBytes, kMaxFrameBytes); }
 };
 
 std::uint64_t stamp_of(const pcap_pkthdr& header) {
@@ -89,14 +90,9 @@ Result<std::uint64_t> for_each_frame(const std::string& file, const std::functio
           file, fmt::format("cut or damaged after {} whole frames: {}. \"tcpdump -r FILE -w NEW\" keeps those", frames,
                             pcap_geterr(p)));
     }
-    const std::uint32_t wire = std::max(header->len, header->caplen);
-    if (wire > kMaxFrameBytes) {
-      return bad_capture(file, fmt::format("frame {} claims {} bytes; expected at most {}: its header is damaged",
-                                           frames + 1, wire, kMaxFrameBytes));
-    }
     // SAFETY: u_char and std::byte may alias; libpcap keeps caplen bytes there until the next call.
     const auto* bytes = reinterpret_cast<const std::byte*>(data);
-    if (!take({bytes, header->caplen, wire, stamp_of(*header)})) return frames;
+    if (!take({bytes, header->caplen, std::max(header->len, header->caplen), stamp_of(*header)})) return frames;
   }
 }
 
@@ -111,8 +107,8 @@ struct Recording {
   std::uint64_t arena_bytes = 0;
   std::uint64_t expected = 0;  // frames seen when the file was measured
   std::vector<Record> records;
-  std::vector<std::uint64_t> times;  // ns since the first frame; empty unless wanted
-  std::uint64_t seams = 0;
+  std::vector<std::uint64_t> times;        // ns since the first frame; empty unless wanted
+  std::uint64_t seams = 0, shortened = 0;  // of the steps in time; of the frames over kMaxFrameBytes
 };
 
 std::uint64_t next_time(std::uint64_t time, std::uint64_t before, std::uint64_t now, std::uint64_t& seams) {
@@ -126,7 +122,7 @@ std::uint64_t next_time(std::uint64_t time, std::uint64_t before, std::uint64_t 
 Result<Recording> measure(const PcapSpec& spec, std::uint64_t memory_limit) {
   Recording r;
   const auto frames = for_each_frame(spec.file, [&](const CapturedFrame& f) {
-    r.arena_bytes += f.padded();
+    r.arena_bytes += f.sent();
     return true;
   });
   if (!frames) return frames.error();
@@ -156,11 +152,13 @@ Result<Recording> load(const PcapSpec& spec, std::uint64_t memory_limit) {
   Recording& r = *measured;
   std::uint64_t used = 0, before = 0, time = 0;
   const auto frames = for_each_frame(spec.file, [&](const CapturedFrame& f) {
-    const std::uint32_t length = f.padded();
+    const std::uint32_t length = f.sent();
     if (length > r.arena_bytes - used || r.records.size() == r.expected) return false;
-    std::memcpy(r.arena.get() + used, f.data, f.captured);
-    std::memset(r.arena.get() + used + f.captured, 0, length - f.captured);
+    const std::uint32_t kept = std::min(f.captured, length);
+    std::memcpy(r.arena.get() + used, f.data, kept);
+    std::memset(r.arena.get() + used + kept, 0, length - kept);
     used += length;
+    r.shortened += f.wire > length;
     time = r.records.empty() ? 0 : next_time(time, before, f.stamp_ns, r.seams);
     before = f.stamp_ns;
     r.records.push_back({length, f.wire < length, f.captured < f.wire});
@@ -214,6 +212,10 @@ class PcapWire final : public Wire {
     if (spec_.loop > 1) text += fmt::format(", {} passes", spec_.loop);
     if (!recording_.times.empty() && recording_.seams > 0) {
       text += fmt::format(", {} steps backwards or over an hour taken as no time", recording_.seams);
+    }
+    if (recording_.shortened > 0) {
+      text +=
+          fmt::format(", {} frames that claim more than {} bytes cut to that", recording_.shortened, kMaxFrameBytes);
     }
     return text;
   }

@@ -12,8 +12,9 @@
 namespace vigia::softnic {
 
 // pcap and pcapng, micro- and nanosecond, Ethernet only. Input errors: no such file, not a capture, another link type,
-// cut or damaged (with the number of whole frames before), no frames at all, a frame over 1 MiB. More memory than
-// memory_limit (bytes) would be needed: an error of the work, before it is taken.
+// cut or damaged (with the number of whole frames before), no frames at all. More memory than memory_limit (bytes)
+// would be needed: an error of the work, before it is taken. Frames that claim more than 1 MiB leave with that length,
+// which no port accepts either; describe() tells how many.
 //
 // Time stamps, for Rate::original: the first frame leaves at 0, the others as far behind it as they were captured. A
 // step backwards, or forward by more than an hour, is a seam between captures that were joined: it counts as 0 and
