@@ -14,6 +14,7 @@ struct TxCounts {
   std::uint64_t posted = 0;        // handed to the device
   std::uint64_t posted_bytes = 0;  // without FCS
   std::uint64_t completed = 0;     // of posted: the device has fetched them (done bit seen)
+  std::uint64_t lost = 0;          // of posted: the device was reset before it reported them
   std::uint64_t refused = 0;       // not sent: shorter than an Ethernet header or longer than the port's frame size
 };
 

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -35,6 +36,8 @@ struct PortOptions {
   bool interrupts = true;            // false: wait() sleeps by timer
   // A VF may be started before its PF: how long to wait for the PF to come up.
   std::chrono::milliseconds pf_wait{10'000};
+  // Set by the program's signal handler: that wait ends early, with operation_canceled. Not owned; may be null.
+  const std::atomic<bool>* cancel = nullptr;
 };
 
 struct PortInfo {
