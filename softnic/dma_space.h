@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "hw/dma_memory.h"
 #include "hw/fd.h"
@@ -40,13 +41,20 @@ class DmaSpace {
   std::uint64_t generation() const noexcept { return generation_; }
   std::size_t ranges() const noexcept;
 
-  // True once a client has shrunk a file under our mapping: the SIGBUS guard has put zero pages there (dma_space.cc).
+  // True once a client has shrunk a file under our mapping: the SIGBUS guard has put zero pages there
+  // (guarded_mapping.h).
   bool truncated() const noexcept;
 
  private:
   struct File;   // one mapped file
   struct Range;  // one announced range
-  std::map<std::uint64_t, Range> ranges_;
+  Result<std::shared_ptr<File>> file_for(int fd, std::uint64_t offset, std::uint64_t bytes, bool writable);
+  const Range* find(std::uint64_t at) noexcept;
+  template <class Piece>
+  bool walk(hw::Iova iova, std::size_t bytes, bool for_write, Piece piece) noexcept;
+
+  std::map<std::uint64_t, Range> ranges_;   // by first address
+  std::vector<std::weak_ptr<File>> files_;  // what the ranges keep alive
   const Range* last_ = nullptr;
   std::uint64_t generation_ = 0;
 };

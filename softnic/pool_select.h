@@ -68,13 +68,21 @@ struct FilterTables {
 
   void index();  // builds what follows from what precedes
 
-  // Derived.
+  // Derived. A table that was never indexed has no address, no VLAN entry, no EtherType filter and no mirror rule.
   struct Exact {
     std::uint64_t mac = ~0ull;  // ~0: free slot
     PoolMask pools = 0;
   };
-  std::array<Exact, 512> exact{};              // open addressing by MAC; pools of equal RARs united
-  std::array<std::int16_t, 4096> vid_entry{};  // VID -> PFVLVF index or -1
+  struct Vlan {
+    PoolMask pools = 0;
+    std::uint64_t entries = 0;  // bit k: PFVLVF entry k names this VID
+  };
+  std::array<Exact, 512> exact{};             // open addressing by MAC; pools of equal RARs united
+  std::array<Vlan, 65> vlan{};                // pools of PFVLVF entries with the same VID united; [0] is "no entry"
+  std::array<std::uint8_t, 4096> vid_slot{};  // VID -> index in vlan
+  std::array<EtherType, 8> pool_ethertype{};  // the first ethertype_filters: enabled filters that name a pool
+  std::array<std::uint8_t, 4> rule_order{};   // the first active_rules: indexes of active mirror rules, ascending
+  std::uint8_t ethertype_filters = 0, active_rules = 0;
 };
 
 enum class Verdict : std::uint8_t {
@@ -99,11 +107,26 @@ struct Selection {
   bool inexact = false;    // passed by a hash filter (descriptor status PIF)
 };
 
+// The longest frame that may be sent while transmit switching is on, with FCS: 9.5 KB (8.5).
+constexpr std::uint32_t kMaxTransmitBytes = 9728;
+
 // A frame from the network: stage A (8.1), stage B with replication (8.2) or without (8.3), mirroring (9).
+// Where the reference leaves a choice: broadcast is a class of its own, which address and hash filters for multicast do
+// not touch in stage A and ROMPE and MPE do not touch in stage B; PFUTA does not depend on MCSTCTRL.MFE; UPME does not
+// ask for a non-empty list (82599); without replication the lowest pool of several stays and nothing is mirrored.
 Selection select_from_network(const FilterTables& tables, const L2Key& frame);
 
-// A frame that pool `sender` transmits: anti-spoof, port VLAN, local switching (8.5), mirroring. The frame is as it
-// leaves the port: insert_port_vlan() has been applied.
+// What PFVMVIR does with a frame as pool `sender` wrote it. Asked before select_from_pool.
+enum class PortVlan : std::uint8_t {
+  unchanged,
+  insert,  // the caller puts the tag PFVMVIR[15:0] in front of the EtherType
+  refuse,  // a tagged frame from a pool with a port VLAN, or from one that may not tag: Verdict::tag_refused
+};
+PortVlan port_vlan(const FilterTables& tables, const L2Key& frame, unsigned sender);
+
+// A frame that pool `sender` (below 64) transmits: anti-spoof, port VLAN, local switching (8.5), mirroring. The frame
+// is as it leaves the port: port_vlan() has been obeyed. With a port VLAN a frame without exactly that tag is refused.
+// Without VT mode or with loopback off every frame goes to the wire and to nobody else.
 Selection select_from_pool(const FilterTables& tables, const L2Key& frame, unsigned sender);
 
 }  // namespace vigia::softnic

@@ -21,6 +21,9 @@ class Server {
 
   // Listens on path (removing a stale socket, refusing a live one). The model must outlive the server.
   Result<Done> listen(const std::filesystem::path& path, FunctionModel& model);
+  // Attaches a client that is connected already, such as one end of a socketpair; non-blocking. Busy when the model has
+  // a client.
+  Result<Done> adopt(Fd socket, FunctionModel& model);
   // Serves what is pending, at most a bounded amount of work per client, and waits up to timeout_ms (0: not at all) if
   // nothing is. Returns the number of messages served. Replies never wait for another client: a client that does not
   // read its replies is disconnected when 4 MiB are queued for it.

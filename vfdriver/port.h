@@ -12,12 +12,19 @@
 
 namespace vigia::vf {
 
+// Why a frame is marked bad. Bits of RxSegment::error on the frame's last segment; zero is a good frame.
+namespace RxError {
+constexpr std::uint8_t mac = 1;     // the device saw a MAC error (CRC, symbol, length)
+constexpr std::uint8_t cut = 2;     // more segments than a burst holds: only the first ones were handed out
+constexpr std::uint8_t length = 4;  // the device claims more bytes than the buffer has; the length was corrected
+}  // namespace RxError
+
 // A piece of a received frame: a whole frame, or one buffer of a long one.
 struct RxSegment {
   const std::byte* data;
   std::uint32_t length;
   bool end_of_frame;
-  std::uint8_t error = 0;  // the device marked the frame bad
+  std::uint8_t error = 0;  // RxError bits
 };
 
 // One RX queue. A single thread uses it.
@@ -25,8 +32,8 @@ class RxPort {
  public:
   virtual ~RxPort() = default;
 
-  // Takes up to out.size() segments; a burst never ends inside a frame. The data stay valid until release(). Never
-  // blocks, allocates, logs or locks.
+  // Takes up to out.size() segments (1 or more); a burst never ends inside a frame. A frame of more segments than out
+  // holds is handed out once, cut. The data stay valid until release(). Never blocks, allocates, logs or locks.
   virtual std::size_t receive(std::span<RxSegment> out) noexcept = 0;
   // Gives every buffer of the last receive() back to the device: one doorbell.
   virtual void release() noexcept = 0;

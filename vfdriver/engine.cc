@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/engine.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vigia::vf {
+namespace {
+
+// Empty looks before the engine sleeps: some 20 us, so that a steady stream of 100 kpps never pays a wake-up.
+constexpr unsigned kIdleLooks = 1000;
+// A bound on every sleep: also how late a stop request is seen, and a lost interrupt costs no more than this.
+constexpr std::chrono::microseconds kMaxSleep{1000};
+
+}  // namespace
+
+Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, Clock& clock, const RingMemory& memory,
+               const hw::CounterFile& counters, EngineOptions options)
+    : ports_(std::move(ports)),
+      ring_(ring),
+      clock_(clock),
+      memory_(memory),
+      options_([&] {
+        options.snaplen = std::min(options.snaplen, memory.geometry().max_captured);
+        return options;
+      }()),
+      cells_{counters.named("engine.taken"), counters.named("engine.taken_bytes"), counters.named("engine.ring_full"),
+             counters.named("engine.appended"), counters.named("engine.left_in_ring")} {
+  check(!ports_.empty());
+}
+
+std::size_t Engine::burst(RxPort& port) noexcept {
+  std::span<RxSegment> room = segments_;
+  if (options_.max_frames != 0) {
+    // A frame has one segment or more: never more frames than wanted.
+    room = room.first(std::min<std::uint64_t>(room.size(), options_.max_frames - totals_.taken));
+    if (room.empty()) return 0;
+  }
+  const std::size_t n = port.receive(room);
+  if (n == 0) return 0;
+  const std::size_t frames = append_burst(room.first(n));
+  port.release();
+  ring_.publish();
+  count();
+  return frames;
+}
+
+std::size_t Engine::append_burst(std::span<const RxSegment> segments) noexcept {
+  clock_.refresh();
+  std::size_t frames = 0;
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    ++frames;
+    const RxSegment& first = segments[i];
+    if (first.end_of_frame) [[likely]] {
+      bytes += first.length;
+      if (!ring_.append(clock_.stamp(), first.data, std::min(first.length, options_.snaplen), first.length)) {
+        ++totals_.ring_full;
+      }
+      continue;
+    }
+    const std::size_t begin = i;
+    std::uint32_t wire = 0;
+    for (;; ++i) {
+      wire += segments[i].length;
+      if (segments[i].end_of_frame || i + 1 == segments.size()) break;
+    }
+    bytes += wire;
+    append_long(segments.subspan(begin, i - begin + 1), wire);
+  }
+  totals_.taken += frames;
+  totals_.taken_bytes += bytes;
+  return frames;
+}
+
+void Engine::append_long(std::span<const RxSegment> pieces, std::uint32_t wire) noexcept {
+  std::uint32_t left = std::min(wire, options_.snaplen);
+  // The record's length field has 16 bits; no port of ours delivers more, a broken device may.
+  std::byte* at = ring_.claim(clock_.stamp(), left, std::min(wire, kMaxCaptured));
+  if (!at) {
+    ++totals_.ring_full;
+    return;
+  }
+  for (const RxSegment& piece : pieces) {
+    const std::uint32_t n = std::min(piece.length, left);
+    copy_frame(at, piece.data, n);
+    at += n;
+    left -= n;
+  }
+}
+
+void Engine::count() noexcept {
+  totals_.appended = totals_.taken - totals_.ring_full;
+  cells_.taken.set(totals_.taken);
+  cells_.taken_bytes.set(totals_.taken_bytes);
+  cells_.ring_full.set(totals_.ring_full);
+  cells_.appended.set(totals_.appended);
+  // Relaxed: numbers for people.
+  memory_.header().taken.store(totals_.taken, std::memory_order_relaxed);
+  memory_.header().ring_full.store(totals_.ring_full, std::memory_order_relaxed);
+}
+
+bool Engine::alive() const noexcept {
+  return std::any_of(ports_.begin(), ports_.end(), [](const RxPort* port) { return port->alive(); });
+}
+
+void Engine::rest(unsigned& idle) noexcept {
+  if (options_.poll || ++idle < kIdleLooks) {
+    _mm_pause();
+    return;
+  }
+  // One queue's signal ends the sleep early; with several the bound keeps the others' wait short.
+  ports_.front()->wait(kMaxSleep / static_cast<int>(ports_.size()));
+}
+
+void Engine::run() {
+  running_.store(true, std::memory_order_release);  // pairs with running(): a hint for control threads
+  unsigned idle = 0;
+  std::uint64_t turns = 0;
+  // Relaxed: only the fact of stopping matters, and when.
+  while (!stop_.load(std::memory_order_relaxed) && !reached_max()) {
+    std::size_t taken = 0;
+    for (RxPort* port : ports_) taken += burst(*port);
+    if (taken > 0) {
+      idle = 0;
+      continue;
+    }
+    // A dead device delivers nothing more; looked at when there is nothing better to do.
+    if ((++turns & 0xff) == 0 && !alive()) break;
+    clock_.refresh();  // also when idle, or calibrate() would have to skip
+    rest(idle);
+  }
+  stop_.store(false, std::memory_order_relaxed);
+  running_.store(false, std::memory_order_release);  // as above
+}
+
+void Engine::drain() noexcept {
+  std::uint64_t left = 0;
+  for (RxPort* port : ports_) {
+    while (burst(*port) > 0) {
+    }
+    left += port->pending_frames();
+  }
+  totals_.left_in_ring = left;
+  cells_.left_in_ring.set(left);
+}
+
+EngineTotals Engine::totals() const noexcept {
+  return {cells_.taken.value(), cells_.taken_bytes.value(), cells_.ring_full.value(), cells_.appended.value(),
+          cells_.left_in_ring.value()};
+}
+
+}  // namespace vigia::vf

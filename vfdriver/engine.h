@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine: takes frames from RX queues, stamps them, appends them to the ring, gives the buffers back (T, chapter
+// 4).
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <vector>
+
+#include "hw/counter_file.h"
+#include "vfdriver/clock.h"
+#include "vfdriver/port.h"
+#include "vfdriver/ring.h"
+
+namespace vigia::vf {
+
+struct EngineOptions {
+  std::uint32_t snaplen = kMaxCaptured;  // bytes kept of a frame; at most the ring's max_captured
+  bool poll = false;                     // never sleep: a core of its own
+  std::uint64_t max_frames = 0;          // stop by itself after so many; 0: never
+};
+
+// Numbers of an engine: the ledger's engine.* accounts.
+struct EngineTotals {
+  std::uint64_t taken = 0, taken_bytes = 0, ring_full = 0, appended = 0, left_in_ring = 0;
+};
+
+// One thread calls run() (or burst()). With several queues it serves them in turn: one thread, one ring, one order of
+// stamps. Ports, ring, clock and counters outlive it.
+class Engine {
+ public:
+  // Segments taken at once from a queue. A batch of 32 amortises the doorbell (I: 32 saves 300 cycles per packet over
+  // 1) and bounds how long a frame waits for its stamp behind the others of its burst.
+  static constexpr std::size_t kBurst = 32;
+
+  Engine(std::vector<RxPort*> ports, RingWriter& ring, Clock& clock, const RingMemory& memory,
+         const hw::CounterFile& counters, EngineOptions options);
+
+  // Until request_stop(), max_frames, or all ports dead. Never waits for a listener; sleeps only in RxPort::wait.
+  void run();
+  // Any thread, signal handlers too. run() returns within one bounded wait.
+  void request_stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
+  bool running() const noexcept { return running_.load(std::memory_order_acquire); }
+
+  // After the device has been stopped and run() has returned, from any one thread: takes what the device had finished,
+  // then counts what is left (max_frames may forbid to take it all). The ring stays open.
+  void drain() noexcept;
+
+  // Takes one burst of a port; returns the frames taken.
+  std::size_t burst(RxPort& port) noexcept;
+
+  // Any thread: as of the last burst.
+  EngineTotals totals() const noexcept;
+  bool reached_max() const noexcept { return options_.max_frames != 0 && totals_.taken >= options_.max_frames; }
+
+ private:
+  std::size_t append_burst(std::span<const RxSegment> segments) noexcept;
+  void append_long(std::span<const RxSegment> pieces, std::uint32_t wire) noexcept;
+  void count() noexcept;
+  bool alive() const noexcept;
+  void rest(unsigned& idle) noexcept;
+
+  struct Cells {
+    hw::Counter taken, taken_bytes, ring_full, appended, left_in_ring;
+  };
+
+  const std::vector<RxPort*> ports_;
+  RingWriter& ring_;
+  Clock& clock_;
+  const RingMemory& memory_;
+  const EngineOptions options_;
+  Cells cells_;
+  EngineTotals totals_;  // engine's thread
+  std::array<RxSegment, kBurst> segments_{};
+  std::atomic<bool> stop_{false}, running_{false};
+};
+
+}  // namespace vigia::vf

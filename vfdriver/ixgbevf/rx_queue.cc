@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/ixgbevf/rx_queue.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+namespace vigia::vf::ixgbevf {
+
+namespace status = hw::ixgbe::RxStatus;
+
+namespace {
+
+constexpr std::uint64_t kWhole = status::dd | status::eop;
+
+}  // namespace
+
+RxQueue::RxQueue(const Memory& memory, hw::Doorbell tail, Signal& signal, const hw::PciFunction& function)
+    : memory_(memory),
+      ring_(memory.ring.data()),
+      buffers_(memory.buffers.data()),
+      mask_(memory.ring.size() - 1),
+      tail_(tail),
+      signal_(signal),
+      function_(function) {
+  check(memory.ring.size() >= 2 && (memory.ring.size() & mask_) == 0);
+  check(memory.buffers.size() >= memory.ring.size() * memory.stride && memory.stride >= memory.buffer_bytes);
+}
+
+void RxQueue::prepare() noexcept {
+  // What the device did not write must not look like a frame.
+  std::memset(buffers_, 0xff, memory_.buffers.size());
+  for (std::size_t i = 0; i <= mask_; ++i) {
+    ring_[i].word0 = hw::to_integer(memory_.buffers_iova + i * memory_.stride);
+    ring_[i].word1 = 0;
+  }
+  next_ = released_ = 0;
+  skipping_ = false;
+}
+
+std::uint64_t RxQueue::status_at(std::size_t index) const noexcept {
+  // Acquire: the device stores this word last, so nothing of the frame may be read before it. Pairs with the device's
+  // release store (softnic) or with PCI's write ordering (hardware).
+  return std::atomic_ref(ring_[index].word1).load(std::memory_order_acquire);
+}
+
+// Turns one finished descriptor into a segment and makes it ready for its next use.
+RxSegment RxQueue::take(std::size_t index, std::uint64_t word1) noexcept {
+  const std::uint64_t at = index * memory_.stride;
+  RxSegment segment{buffers_ + at, static_cast<std::uint32_t>(word1 >> status::length_shift & 0xffff),
+                    (word1 & status::eop) != 0, (word1 & status::rxe) != 0 ? RxError::mac : std::uint8_t{0}};
+  if (segment.length > memory_.buffer_bytes || segment.length == 0) [[unlikely]] {
+    segment.length = std::min(segment.length, memory_.buffer_bytes);
+    segment.error |= RxError::length;
+  }
+  ring_[index].word0 = hw::to_integer(memory_.buffers_iova + at);
+  // Relaxed: release() orders it before the doorbell.
+  std::atomic_ref(ring_[index].word1).store(0, std::memory_order_relaxed);
+  return segment;
+}
+
+std::size_t RxQueue::receive(std::span<RxSegment> out) noexcept {
+  if (skipping_) [[unlikely]] {
+    skip_rest_of_cut_frame();
+    if (skipping_) return 0;
+  }
+  // How far ahead of the reader cache lines are asked for: two lines of descriptors. Measured in
+  // benchmarks/bench_ixgbevf.cc.
+  constexpr std::size_t kAhead = 8;
+  std::size_t n = 0;
+  while (n < out.size()) {
+    const std::uint64_t word1 = status_at(next_);
+    if ((word1 & kWhole) != kWhole) [[unlikely]] {
+      if ((word1 & status::dd) == 0) break;
+      const std::size_t more = take_long(out.subspan(n), n == 0);
+      if (more == 0) break;
+      n += more;
+      if (skipping_) break;
+      continue;
+    }
+    __builtin_prefetch(&ring_[(next_ + kAhead) & mask_]);
+    out[n] = take(next_, word1);
+    __builtin_prefetch(out[n].data);  // the caller reads the headers next
+    ++n;
+    next_ = (next_ + 1) & mask_;
+  }
+  return n;
+}
+
+// A frame of several descriptors, from next_ on: all of it or nothing. Out of line: frames beyond one buffer are rare.
+[[gnu::noinline]] std::size_t RxQueue::take_long(std::span<RxSegment> out, bool burst_is_empty) noexcept {
+  const std::size_t room = std::min(out.size(), kMaxSegments);
+  std::size_t segments = 0;
+  bool complete = false;
+  for (; segments < room && !complete; ++segments) {
+    const std::uint64_t word1 = status_at((next_ + segments) & mask_);
+    if ((word1 & status::dd) == 0) return 0;  // the rest is still on its way
+    complete = (word1 & status::eop) != 0;
+  }
+  if (!complete && room < kMaxSegments && !burst_is_empty) return 0;  // may fit the next, empty burst
+  std::uint8_t error = 0;
+  for (std::size_t i = 0; i < segments; ++i) {
+    out[i] = take(next_, status_at(next_));
+    error |= std::exchange(out[i].error, std::uint8_t{0});
+    out[i].end_of_frame = false;
+    next_ = (next_ + 1) & mask_;
+  }
+  if (!complete) {
+    error |= RxError::cut;
+    skipping_ = true;
+  }
+  out[segments - 1].end_of_frame = true;
+  out[segments - 1].error = error;
+  return segments;
+}
+
+// The frame was handed out already; its remaining descriptors only go back to the device.
+void RxQueue::skip_rest_of_cut_frame() noexcept {
+  const bool nothing_is_lent = next_ == released_;
+  for (std::size_t i = 0; i < mask_ && skipping_; ++i) {
+    const std::uint64_t word1 = status_at(next_);
+    if ((word1 & status::dd) == 0) break;
+    skipping_ = (word1 & status::eop) == 0;
+    take(next_, word1);
+    next_ = (next_ + 1) & mask_;
+  }
+  if (nothing_is_lent) release();  // else the caller's release() does it: it still reads the frames before
+}
+
+void RxQueue::release() noexcept {
+  if (released_ == next_) return;
+  // Release: the descriptors rewritten in take() must be in memory before the device sees the new tail. x86 keeps
+  // stores in order, so this holds the compiler only.
+  std::atomic_thread_fence(std::memory_order_release);
+  tail_.ring(static_cast<std::uint32_t>((next_ - 1) & mask_));  // tail == head would mean "no descriptors"
+  released_ = next_;
+}
+
+void RxQueue::wait(std::chrono::microseconds at_most) noexcept {
+  const auto something_there = [this] { return (status_at(next_) & status::dd) != 0; };
+  if (something_there()) return;
+  signal_.arm();
+  if (something_there()) return;  // came between the first look and the arming
+  signal_.sleep(at_most);
+}
+
+std::uint64_t RxQueue::pending_frames() const noexcept {
+  std::uint64_t frames = 0;
+  bool counted_already = skipping_;
+  for (std::size_t i = 0, at = next_; i < mask_; ++i, at = (at + 1) & mask_) {
+    const std::uint64_t word1 = status_at(at);
+    if ((word1 & status::dd) == 0) break;
+    if ((word1 & status::eop) == 0) continue;
+    frames += counted_already ? 0 : 1;
+    counted_already = false;
+  }
+  return frames;
+}
+
+}  // namespace vigia::vf::ixgbevf

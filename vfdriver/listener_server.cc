@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/listener_server.h"
+
+#include <fmt/core.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "hw/log.h"
+#include "vfdriver/listener_protocol.h"
+
+namespace vigia::vf {
+
+namespace wire = listener_protocol;
+
+namespace {
+
+// Connections at once, joined or not: more than slots, so that info works when all are taken.
+constexpr std::size_t kMaxClients = ListenerTable::kSlots + 16;
+
+int peer_pid(int socket) {
+  ucred who{};
+  socklen_t size = sizeof(who);
+  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 ? who.pid : 0;
+}
+
+}  // namespace
+
+Result<ListenerServer> ListenerServer::create(const std::filesystem::path& path, const RingMemory& ring,
+                                              ListenerTable& table, Describe describe) {
+  const std::string what = "listen on " + path.string();
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.native().size() >= sizeof(address.sun_path))
+    return input_error(what + ": the path is too long for a socket");
+  path.native().copy(address.sun_path, sizeof(address.sun_path) - 1);
+  std::error_code failed;
+  if (std::filesystem::exists(path, failed)) {
+    if (wire::connect_to(path)) {
+      return input_error(fmt::format("{}: a capture of that name is running; choose another --name", what));
+    }
+    std::filesystem::remove(path, failed);
+  }
+  Fd socket{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+  // SAFETY: the sockets API takes every address as a sockaddr.
+  if (!socket || ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      ::chmod(path.c_str(), 0600) != 0 || ::listen(socket.get(), 16) != 0) {
+    return os_error(what);
+  }
+  return ListenerServer(std::move(socket), path, ring, table, std::move(describe));
+}
+
+ListenerServer::ListenerServer(Fd socket, std::filesystem::path path, const RingMemory& ring, ListenerTable& table,
+                               Describe describe)
+    : socket_(std::move(socket)),
+      path_(std::move(path)),
+      ring_(&ring),
+      table_(&table),
+      describe_(std::move(describe)) {}
+
+ListenerServer::~ListenerServer() {
+  for (Client& client : clients_) drop(client);
+  if (!socket_) return;  // moved from
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+}
+
+void ListenerServer::serve(std::chrono::milliseconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  for (auto left = time; left.count() >= 0;
+       left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now())) {
+    serve_once(static_cast<int>(left.count()));
+    if (left.count() == 0) return;
+  }
+}
+
+void ListenerServer::serve_once(int timeout_ms) {
+  std::vector<pollfd> watched{{socket_.get(), POLLIN, 0}};
+  for (const Client& client : clients_) watched.push_back({client.connection.get(), POLLIN, 0});
+  if (::poll(watched.data(), watched.size(), timeout_ms) <= 0) return;
+  for (std::size_t i = clients_.size(); i-- > 0;) {
+    if (watched[i + 1].revents == 0) continue;
+    if (!answer(clients_[i])) {
+      drop(clients_[i]);
+      clients_.erase(clients_.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+  if (watched[0].revents != 0) accept_client();
+}
+
+void ListenerServer::accept_client() {
+  Fd connection{::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+  if (!connection || clients_.size() >= kMaxClients) return;
+  const int pid = peer_pid(connection.get());
+  clients_.push_back({std::move(connection), pid, -1, {}});
+}
+
+// False: the connection has ended, or says what no listener says.
+bool ListenerServer::answer(Client& client) {
+  wire::Request request;
+  const auto got = ::recv(client.connection.get(), &request, sizeof(request), MSG_DONTWAIT);
+  if (got < 0) return errno == EAGAIN || errno == EINTR;
+  if (got != sizeof(request) || request.magic != wire::kMagic) return false;
+  if (request.verb == wire::Verb::info) {
+    std::string text = describe_();
+    if (text.size() > wire::kMaxText) return false;
+    const wire::Reply reply;
+    return wire::send_packet(client.connection.get(), &reply, sizeof(reply), text, 0, {});
+  }
+  return request.verb == wire::Verb::attach && client.slot < 0 && admit(client, request.kind);
+}
+
+bool ListenerServer::admit(Client& client, std::uint32_t kind) {
+  const auto fail = [&client](std::string_view why) {
+    wire::Reply reply;
+    reply.failed = 1;
+    return wire::send_packet(client.connection.get(), &reply, sizeof(reply), why, 0, {});
+  };
+  if (kind != static_cast<std::uint32_t>(ListenerKind::lossless) &&
+      kind != static_cast<std::uint32_t>(ListenerKind::overwritable)) {
+    return fail("unknown kind of listener");
+  }
+  auto joined = table_->join(*ring_, static_cast<ListenerKind>(kind));
+  if (!joined) return fail(joined.error().text);
+  client.slot = joined->slot;
+  client.joined = joined->start;
+  wire::Reply reply;
+  reply.position = joined->start.position;
+  reply.frame = joined->start.frame;
+  return wire::send_packet(client.connection.get(), &reply, sizeof(reply), {}, 2, {ring_->fd(), joined->page.get()});
+}
+
+void ListenerServer::drop(Client& client) noexcept {
+  if (client.slot >= 0) table_->leave(static_cast<unsigned>(client.slot));
+  client.slot = -1;
+}
+
+std::vector<ListenerState> ListenerServer::listeners() const {
+  std::vector<ListenerState> all;
+  const RingPoint end = ring_->published();
+  for (const Client& client : clients_) {
+    if (client.slot < 0) continue;
+    const auto slot = static_cast<unsigned>(client.slot);
+    const SlotPage& page = table_->page(slot);
+    // Relaxed: numbers for people, from a process that may write anything here.
+    const std::uint64_t position = page.position.load(std::memory_order_relaxed);
+    all.push_back({client.pid, *table_->kind(slot), client.joined, end.position - std::min(end.position, position),
+                   page.frames_read.load(std::memory_order_relaxed),
+                   page.frames_lapped.load(std::memory_order_relaxed)});
+  }
+  return all;
+}
+
+}  // namespace vigia::vf

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reading end of a capture ring: a listener, in the capture process or in another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "hw/fd.h"
+#include "hw/result.h"
+#include "vfdriver/listener_table.h"
+#include "vfdriver/ring_memory.h"
+
+namespace vigia::vf {
+
+// What a lapped listener lost: exact, through the landmarks. Bytes are bytes of the stream, headers and padding too.
+struct RingGap {
+  std::uint64_t frames = 0, bytes = 0;
+};
+
+// Reads from where the listener joined. A single thread uses it; the memory outlives it.
+//
+//   while (auto bytes = reader.peek(256 * 1024); !bytes.empty()) {
+//     RecordCursor cursor(bytes);  ... frames ...
+//     reader.advance(cursor.consumed(), frames);
+//   }
+class RingReader {
+ public:
+  // Maps the slot's page. start is where ListenerTable::join put the listener.
+  static Result<RingReader> create(const RingMemory& memory, Fd slot_page, ListenerKind kind, RingPoint start);
+  RingReader(RingReader&& other) noexcept;
+  RingReader& operator=(RingReader&&) = delete;
+  ~RingReader();
+
+  // Published bytes from the reading position on, at most max (kMaxRecord and more), cut anywhere; they begin at a
+  // record boundary. Empty: nothing new. Valid until advance(): a lossless listener looks into the ring itself, an
+  // overwritable one gets a copy that was checked after it was made. If the writer has come round, the reading position
+  // first jumps to a landmark half a ring behind the writer, and gap() grows.
+  std::span<const std::byte> peek(std::size_t max);
+  // Done with that many bytes (whole records) that held so many frames.
+  void advance(std::uint64_t bytes, std::uint64_t frames) noexcept;
+
+  // Everything lost so far.
+  RingGap gap() const noexcept { return gap_; }
+  // Where the next record begins, and the index in the stream of the next frame.
+  RingPoint point() const noexcept { return point_; }
+  std::uint64_t frames_read() const noexcept { return frames_read_; }
+  ListenerKind kind() const noexcept { return kind_; }
+  const RingMemory& memory() const noexcept { return *memory_; }
+  // Published and not read yet.
+  RingPoint unread() const noexcept;
+  // The writer has closed the ring and everything is read.
+  bool finished() const noexcept;
+  // The ring contradicts itself (foreign memory): peek() gives nothing any more.
+  bool broken() const noexcept { return broken_; }
+
+ private:
+  RingReader(const RingMemory& memory, SlotPage* slot, ListenerKind kind, RingPoint start) noexcept;
+  bool overtaken() const noexcept;
+  bool rejoin() noexcept;
+  void tell() noexcept;
+
+  const RingMemory* memory_;
+  SlotPage* slot_;
+  ListenerKind kind_;
+  RingPoint point_;
+  RingGap gap_;
+  std::uint64_t frames_read_ = 0;
+  bool broken_ = false;
+  std::vector<std::byte> copy_;
+};
+
+}  // namespace vigia::vf

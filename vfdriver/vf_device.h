@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// A virtual function with its driver: the one place where programs get their ports from.
+//
+//   auto device = vf::open_port("vfio-user:/run/lab/vf3.sock", options);  // opened and started
+//   RxPort& queue = (*device)->queue(0);                                 // the engine's
+//   ... receive, release ...
+//   (*device)->stop();                                                   // the device writes no more
+//   ... receive what is left ...                                         // the ledger's last frames
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hw/mac.h"
+#include "hw/result.h"
+#include "vfdriver/port.h"
+#include "vfdriver/tx_port.h"
+
+namespace vigia::vf {
+
+struct PortOptions {
+  unsigned queues = 1;               // RX queues wanted: 1, 2 or 4; the PF may grant fewer
+  unsigned rx_ring = 2048;           // descriptors per RX queue: a power of two, 64..32768
+  unsigned rx_buffer_kib = 2;        // one buffer per descriptor: 1..16
+  unsigned tx_ring = 512;            // descriptors, a power of two, 64..32768; 0: this port does not send
+  unsigned mtu = 1500;               // 68..9710; frames are up to 18 bytes longer (header and FCS)
+  std::optional<hw::Mac> mac;        // asked of the PF; else what the PF assigned, else a random one
+  std::vector<std::uint16_t> vlans;  // joined at start
+  bool interrupts = true;            // false: wait() sleeps by timer
+  // A VF may be started before its PF: how long to wait for the PF to come up.
+  std::chrono::milliseconds pf_wait{10'000};
+  // Set by the program's signal handler: that wait ends early, with operation_canceled. Not owned; may be null.
+  const std::atomic<bool>* cancel = nullptr;
+};
+
+struct PortInfo {
+  std::string device;  // the spec it was opened with
+  std::string driver;  // "ixgbevf"
+  hw::Mac mac;
+  bool mac_assigned = false;  // by the PF; false: chosen here
+  std::string api;            // mailbox API, "1.5"
+  unsigned queues = 0;        // RX queues in use
+  unsigned granted_rx = 0, granted_tx = 0;
+  unsigned mtu = 0;
+  bool link_up = false;
+  unsigned link_mbps = 0;
+  std::optional<bool> link_enabled;  // the administrator's word on this VF; empty: the PF does not tell
+  std::string multicast_mode;        // as granted: "multi"; empty: the PF does not tell
+  bool interrupts = false;
+  std::optional<std::array<std::uint8_t, 128>> reta;    // empty: the PF does not show it
+  std::optional<std::array<std::uint8_t, 40>> rss_key;  // likewise
+};
+
+enum class Health {
+  good,
+  pf_reset,  // the PF restarted, is down or has forgotten this VF: stop(), take what is left, start()
+  gone       // the device itself: nothing can be done
+};
+
+// Owns the function, its DMA memory and its queues. Control calls (all but queue() and what it returns) come from one
+// thread at a time; start() and stop() only while no other thread is inside receive(), release(), wait() or send().
+// The destructor stops the queues, then resets and releases the function.
+class VfDevice {
+ public:
+  virtual ~VfDevice() = default;
+
+  // RX queues in use: known after start(), constant while started.
+  virtual unsigned queues() const = 0;
+  virtual RxPort& queue(unsigned i) = 0;
+  // Null when options.tx_ring is 0.
+  virtual TxPort* tx() = 0;
+
+  // The whole start sequence, from function reset to enabled queues. Fails with the step's name and sentence; may be
+  // called again then, and after stop().
+  virtual Result<Done> start() = 0;
+  // The device writes nothing more when this returns; finished frames can still be taken by receive() until start().
+  virtual Result<Done> stop() = 0;
+
+  // Cheap enough for every few milliseconds: looks at the mailbox's eventfd, and at its registers ten times a second.
+  virtual Health health() = 0;
+
+  virtual Result<Done> set_mac(const hw::Mac& mac) = 0;
+  // Asks the PF; only while started.
+  virtual Result<PortInfo> info() = 0;
+};
+
+// Opens and starts the port that spec names: "vfio-user:SOCKET". A wrong spec or option is an input error.
+Result<std::unique_ptr<VfDevice>> open_port(std::string_view spec, const PortOptions& options);
+
+}  // namespace vigia::vf
