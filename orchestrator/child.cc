@@ -24,7 +24,7 @@ constexpr auto kStep = std::chrono::milliseconds(5);
 constexpr std::streamoff kMostLog = 2048;
 
 // Runs in the child between fork and exec: async-signal-safe calls only. Returns only when it could not.
-void become(char* const* argv, int log, int null, pid_t parent) {
+void become(char* const* argv, char* const* environment, int log, int null, pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);  // the parent died before the line above
@@ -35,7 +35,15 @@ void become(char* const* argv, int log, int null, pid_t parent) {
   ::dup2(null, STDIN_FILENO);
   ::dup2(log, STDOUT_FILENO);
   ::dup2(log, STDERR_FILENO);
-  ::execv(argv[0], argv);
+  ::execve(argv[0], argv, environment);
+}
+
+// As exec wants it, NULL at the end; valid as long as the words.
+std::vector<char*> pointers(const std::vector<std::string>& words) {
+  std::vector<char*> out;
+  for (const std::string& word : words) out.push_back(const_cast<char*>(word.c_str()));  // exec's old type; it copies
+  out.push_back(nullptr);
+  return out;
 }
 
 // In the child: exec failed; its errno goes up the pipe. dup2 clears the close-on-exec flag, exec closes the rest.
@@ -49,7 +57,9 @@ void become(char* const* argv, int log, int null, pid_t parent) {
 
 std::string shell_line(const Command& command) {
   std::string line;
-  for (const std::string& word : command.argv) {
+  std::vector<std::string> words = command.environment;
+  words.insert(words.end(), command.argv.begin(), command.argv.end());
+  for (const std::string& word : words) {
     const bool plain = !word.empty() && word.find_first_of(" \t\n\"'\\$&|;<>()*?[]{}~#!`") == word.npos;
     std::string quoted = word;
     for (std::size_t at = 0; (at = quoted.find('\'', at)) != quoted.npos; at += 4) quoted.replace(at, 1, "'\\''");
@@ -73,14 +83,16 @@ Result<Child> Child::start(const Command& command) {
   const Fd read_end(ends[0]);
   Fd write_end(ends[1]);
 
-  std::vector<char*> argv;
-  for (const std::string& word : command.argv) argv.push_back(const_cast<char*>(word.c_str()));  // execv's old type
-  argv.push_back(nullptr);
+  std::vector<char*> argv = pointers(command.argv), environment = pointers(command.environment);
+  // Ours after the additions: of two values for a name, programs take the first.
+  environment.pop_back();
+  for (char** entry = environ; *entry; ++entry) environment.push_back(*entry);
+  environment.push_back(nullptr);
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return os_error("start " + command.name);
   if (pid == 0) {
-    become(argv.data(), log.get(), null.get(), parent);
+    become(argv.data(), environment.data(), log.get(), null.get(), parent);
     report_and_exit(write_end.get());
   }
   write_end = Fd();

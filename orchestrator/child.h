@@ -16,9 +16,10 @@
 namespace vigia::orch {
 
 struct Command {
-  std::string name;               // who it is in the lab: "softnic", "web"
-  std::vector<std::string> argv;  // argv[0] is the program's path
-  std::filesystem::path log;      // its stdout and stderr, appended
+  std::string name;                        // who it is in the lab: "softnic", "web"
+  std::vector<std::string> argv;           // argv[0] is the program's path
+  std::filesystem::path log;               // its stdout and stderr, appended
+  std::vector<std::string> environment{};  // "NAME=value", besides what we have ourselves
 };
 // As one would type it in a shell.
 std::string shell_line(const Command& command);

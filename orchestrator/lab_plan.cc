@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 
 namespace vigia::orch {
 namespace {
@@ -36,11 +37,23 @@ Command tenant_command(const LabSpec& spec, const TenantSpec& tenant, const LabP
   Command command{tenant.name,
                   {paths.programs / "vigia-capture", "tenant", "--device", device_of(paths, tenant.vf), "--name",
                    tenant.name, "--counters", paths.counters(tenant.name), "--ready-file", paths.ready(tenant.name),
-                   "--mtu", std::to_string(spec.mtu)},
+                   "--mtu", std::to_string(spec.mtu), "--stats-json", paths.dir / (tenant.name + ".json")},
                   paths.log(tenant.name)};
   if (tenant.reply == Reply::swap) append(command.argv, {"--reply", "swap"});
-  if (!tenant.send.empty()) append(command.argv, {"--send", "pcap:" + absolute(spec.resolve(tenant.send)).string()});
+  if (!tenant.send.empty()) {
+    const bool made_up = tenant.send.starts_with("gen:");
+    append(command.argv, {"--send", made_up ? tenant.send : absolute(spec.resolve(tenant.send)).string(),
+                          "--send-start-file", paths.send_start()});
+  }
   return command;
+}
+
+// For the file's own description of what it holds.
+std::string tap_words(const TapSpec& tap) {
+  if (tap.vlan) return fmt::format("VLAN {}", *tap.vlan);
+  constexpr std::array<std::string_view, 3> kDirections{"rx", "tx", "rx and tx"};
+  return fmt::format("{} of {}", kDirections[static_cast<std::size_t>(tap.direction)],
+                     tap.port ? "the port" : fmt::format("{}", fmt::join(tap.tenants, ", ")));
 }
 
 Command agent_command(const LabSpec& spec, const AgentSpec& agent, const LabPaths& paths) {
@@ -54,6 +67,10 @@ Command agent_command(const LabSpec& spec, const AgentSpec& agent, const LabPath
   if (agent.snaplen != 0) append(command.argv, {"--snaplen", std::to_string(agent.snaplen)});
   if (!agent.ring.empty()) append(command.argv, {"--ring", agent.ring});
   if (agent.poll) append(command.argv, {"--poll"});
+  if (agent.tap) append(command.argv, {"--tap", tap_words(*agent.tap)});
+  // Captures are found by name; those of two labs must not meet. `vigia-capture attach` finds it with the same
+  // variable.
+  command.environment = {"VIGIA_RUN_DIR=" + paths.sockets.string()};
   return command;
 }
 
@@ -112,8 +129,6 @@ pf::PfConfig pf_config(const LabSpec& spec) {
   for (const TenantSpec& t : spec.tenants) {
     config.vf.push_back(vf_of(t.vf, t.name, t.mac));
     config.vf.back().vlan = t.vlan;
-    // A tenant that plays a capture back sends with the addresses of that capture.
-    config.vf.back().spoof_check = t.send.empty();
   }
   for (const AgentSpec& a : spec.agents) {
     config.vf.push_back(vf_of(a.vf, a.name, a.mac));
@@ -127,7 +142,7 @@ std::string pf_yaml(const pf::PfConfig& config) {
   for (const pf::VfConfig& vf : config.vf) {
     text += fmt::format("    - {{index: {}, name: {}, mac: \"{}\"", vf.index, vf.name, vf.mac->text());
     if (vf.vlan) text += fmt::format(", vlan: {}", *vf.vlan);
-    text += fmt::format(", spoof_check: {}}}\n", vf.spoof_check);
+    text += "}\n";
   }
   if (!config.taps.empty()) text += "  taps:\n";
   for (const pf::Tap& tap : config.taps) text += tap_yaml(tap);

@@ -21,6 +21,8 @@ struct LabPaths {
   std::filesystem::path ready(const std::string& name) const { return dir / (name + ".ready"); }
   std::filesystem::path log(const std::string& name) const { return dir / (name + ".log"); }
   std::filesystem::path wire() const { return dir / "wire.pcap"; }
+  // Tenants that send begin when this exists: once everybody is ready.
+  std::filesystem::path send_start() const { return dir / "send.start"; }
   std::filesystem::path pf_config() const { return dir / "pf.yaml"; }
   std::filesystem::path vf_socket(unsigned vf) const { return sockets / ("vf" + std::to_string(vf) + ".sock"); }
   std::filesystem::path pf_socket() const { return sockets / "pf.sock"; }
