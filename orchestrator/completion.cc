@@ -50,7 +50,7 @@ void collect(const CLI::App& app, Words path, std::vector<CompletionNode>& out) 
   for (const CLI::App* sub : subcommands) collect(*sub, path, out);
 }
 
-std::string quoted(std::string_view text) {
+std::string single_quoted(std::string_view text) {
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return out + "'";
@@ -90,24 +90,25 @@ std::string bash_script(const std::vector<CompletionNode>& tree) {
   std::string commands, cases;
   for (const CompletionNode& node : tree) {
     const std::string path = fmt::format("{}", fmt::join(node.path, " "));
-    commands += fmt::format("      {}) known={} ;;\n", quoted(path),
-                            quoted(fmt::format("{}", fmt::join(node.subcommands, " "))));
+    commands += fmt::format("      {}) known={} ;;\n", single_quoted(path),
+                            single_quoted(fmt::format("{}", fmt::join(node.subcommands, " "))));
     for (const CompletionOption& o : node.options) {
       if (!o.takes_value) continue;
       for (const std::string& name : o.names) {
-        const std::string offer = o.words.empty() ? "compopt -o default 2>/dev/null; COMPREPLY=()"
-                                                  : fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\"))",
-                                                                quoted(fmt::format("{}", fmt::join(o.words, " "))));
-        cases += fmt::format("    {}) {}; return ;;\n", quoted(path + " " + name), offer);
+        const std::string offer = o.words.empty()
+                                      ? "compopt -o default 2>/dev/null; COMPREPLY=()"
+                                      : fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\"))",
+                                                    single_quoted(fmt::format("{}", fmt::join(o.words, " "))));
+        cases += fmt::format("    {}) {}; return ;;\n", single_quoted(path + " " + name), offer);
       }
     }
   }
   std::string offers;
   for (const CompletionNode& node : tree) {
-    offers +=
-        fmt::format("    {}) words={} options={} files={} ;;\n", quoted(fmt::format("{}", fmt::join(node.path, " "))),
-                    quoted(fmt::format("{}", fmt::join(next_words(node), " "))),
-                    quoted(fmt::format("{}", fmt::join(all_names(node), " "))), takes_files(node) ? 1 : 0);
+    offers += fmt::format("    {}) words={} options={} files={} ;;\n",
+                          single_quoted(fmt::format("{}", fmt::join(node.path, " "))),
+                          single_quoted(fmt::format("{}", fmt::join(next_words(node), " "))),
+                          single_quoted(fmt::format("{}", fmt::join(all_names(node), " "))), takes_files(node) ? 1 : 0);
   }
   return fmt::format(R"(# bash completion for {0}
 _{0}() {{
@@ -145,7 +146,7 @@ std::string fish_condition(const CompletionNode& node) {
   if (!node.subcommands.empty()) {
     condition += fmt::format("; and not __fish_seen_subcommand_from {}", fmt::join(node.subcommands, " "));
   }
-  return quoted(condition);
+  return single_quoted(condition);
 }
 
 std::string fish_script(const std::vector<CompletionNode>& tree) {
@@ -157,14 +158,14 @@ std::string fish_script(const std::vector<CompletionNode>& tree) {
       const bool child =
           sub.path.size() == node.path.size() + 1 && std::equal(node.path.begin(), node.path.end(), sub.path.begin());
       if (child) {
-        out += fmt::format("complete -c {} -n {} -a {} -d {}\n", program, condition, quoted(sub.path.back()),
-                           quoted(short_meaning(sub.meaning)));
+        out += fmt::format("complete -c {} -n {} -a {} -d {}\n", program, condition, single_quoted(sub.path.back()),
+                           single_quoted(short_meaning(sub.meaning)));
       }
     }
     for (const Words& positional : node.positionals) {
       out += positional.empty() ? fmt::format("complete -c {} -n {} -F\n", program, condition)
                                 : fmt::format("complete -c {} -n {} -a {}\n", program, condition,
-                                              quoted(fmt::format("{}", fmt::join(positional, " "))));
+                                              single_quoted(fmt::format("{}", fmt::join(positional, " "))));
     }
     for (const CompletionOption& o : node.options) {
       out += fmt::format("complete -c {} -n {}", program, condition);
@@ -172,10 +173,10 @@ std::string fish_script(const std::vector<CompletionNode>& tree) {
         out += name.starts_with("--") ? fmt::format(" -l {}", name.substr(2)) : fmt::format(" -s {}", name.substr(1));
       }
       if (o.takes_value) {
-        out +=
-            o.words.empty() ? " -r -F" : fmt::format(" -x -a {}", quoted(fmt::format("{}", fmt::join(o.words, " "))));
+        out += o.words.empty() ? " -r -F"
+                               : fmt::format(" -x -a {}", single_quoted(fmt::format("{}", fmt::join(o.words, " "))));
       }
-      out += fmt::format(" -d {}\n", quoted(short_meaning(o.meaning)));
+      out += fmt::format(" -d {}\n", single_quoted(short_meaning(o.meaning)));
     }
   }
   return out;
