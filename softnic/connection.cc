@@ -24,7 +24,7 @@ Fd Connection::take_socket() noexcept {
 unsigned Connection::serve(unsigned limit) {
   unsigned served = 0;
   std::size_t bytes = 0;
-  if (!outbox_.flush(socket_.get())) give_up("it closed its end while replies were waiting");
+  if (!outbox_.flush(socket_.get())) give_up("replies cannot be delivered");
   while (usable_ && served < limit && bytes < kTurnBytes) {
     const auto state = reader_.advance(socket_.get());
     if (state == MessageReader::State::partial) break;
@@ -58,7 +58,8 @@ void Connection::answer(Message& message) {
   }
   if ((message.header.flags & kNoReply) != 0) return;
   header.size = static_cast<std::uint32_t>(sizeof header + reply_.payload.size());
-  if (!outbox_.send(socket_.get(), header, reply_.payload, reply_.fd)) give_up("it does not read its replies");
+  if (!outbox_.send(socket_.get(), header, reply_.payload, reply_.fd))
+    give_up("replies cannot be delivered; it does not read them?");
 }
 
 void Connection::give_up(std::string_view why) {

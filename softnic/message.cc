@@ -13,6 +13,13 @@ namespace vigia::softnic {
 
 using hw::vfio_user::Header;
 
+namespace {
+
+// Whether the last call only found nothing to do now.
+bool again() { return errno == EAGAIN || errno == EINTR; }
+
+}  // namespace
+
 MessageReader::State MessageReader::advance(int socket) {
   if (received_ < sizeof(Header)) {
     const State state = receive_header(socket);
@@ -58,7 +65,7 @@ MessageReader::State MessageReader::receive_payload(int socket) {
 }
 
 MessageReader::State MessageReader::not_now(ssize_t received) {
-  if (received < 0 && (errno == EAGAIN || errno == EINTR)) return State::partial;
+  if (received < 0 && again()) return State::partial;
   if (received < 0 && errno != ECONNRESET) return failed(std::string("receive: ") + std::strerror(errno));
   if (received_ != 0) return failed("the connection ended in the middle of a message");
   return State::closed;
@@ -72,9 +79,10 @@ MessageReader::State MessageReader::failed(std::string fault) {
 bool Outbox::send(int socket, const Header& header, std::span<const std::byte> payload, int fd) {
   const auto head = std::as_bytes(std::span(&header, 1));
   std::size_t sent = 0;
+  if (peer_gone_) return true;
   if (waiting_.empty()) {
     const ssize_t n = hw::send_with_fds(socket, head, payload, std::span(&fd, fd >= 0 ? 1 : 0), MSG_DONTWAIT);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) return false;
+    if (n < 0 && !again()) return forget();
     if (n == static_cast<ssize_t>(head.size() + payload.size())) return true;
     if (n > 0) sent = static_cast<std::size_t>(n);
   }
@@ -85,12 +93,19 @@ bool Outbox::send(int socket, const Header& header, std::span<const std::byte> p
   return queued_ <= kLimit;
 }
 
+bool Outbox::forget() {
+  if (errno != EPIPE && errno != ECONNRESET) return false;
+  peer_gone_ = true;
+  waiting_.clear();
+  return true;
+}
+
 bool Outbox::flush(int socket) {
   while (!waiting_.empty()) {
     Item& item = waiting_.front();
     const auto rest = std::span<const std::byte>(item.bytes).subspan(item.sent);
     const ssize_t n = hw::send_with_fds(socket, rest, {}, std::span(&item.fd, item.fd >= 0 ? 1 : 0), MSG_DONTWAIT);
-    if (n < 0) return errno == EAGAIN || errno == EINTR;
+    if (n < 0) return again() || forget();
     item.sent += static_cast<std::size_t>(n);
     item.fd = -1;
     if (item.sent < item.bytes.size()) return true;

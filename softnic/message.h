@@ -56,7 +56,9 @@ class Outbox {
   static constexpr std::size_t kLimit = std::size_t{4} << 20;
 
   // Sends at once if it can and queues what is left. fd (not owned, must stay open; -1: none) goes with the first byte.
-  // False: the client is gone or the limit is passed; the connection is of no use any more.
+  // False: the limit is passed or sending fails for good. A peer that takes no replies any more because it is gone is
+  // no reason to stop: what it sent before it died still counts, so replies are dropped until the reader comes to the
+  // end of the stream.
   bool send(int socket, const hw::vfio_user::Header& header, std::span<const std::byte> payload, int fd);
   // Sends what is queued, as far as it goes. False as above.
   bool flush(int socket);
@@ -68,8 +70,12 @@ class Outbox {
     std::size_t sent;
     int fd;
   };
+  // After a failed send: true, and quiet from now on, if the peer is gone.
+  bool forget();
+
   std::deque<Item> waiting_;
   std::size_t queued_ = 0;  // bytes, with what an item itself takes
+  bool peer_gone_ = false;
 };
 
 }  // namespace vigia::softnic

@@ -95,7 +95,7 @@ void add_receive(std::vector<RegisterRow>& t) {
   t.push_back(row(pf::RDLEN, plain, ring));
   t.push_back(row(pf::DCA_RXCTRL, plain, ring, DcaRxctrl::must_clear));
   t.push_back(row(pf::RDH, plain, ring, 0, resets, 0xffff));
-  t.push_back(row(pf::SRRCTL, plain, ring, 2 | 4u << 8));  // 2 KiB packet, 256 B header buffer
+  t.push_back(row(pf::SRRCTL, plain, ring, kSrrctlReset));
   t.push_back(row(pf::RDT, plain, ring, 0, resets, 0xffff));
   t.push_back(row(pf::RXDCTL, plain, ring, 0, resets, ~Rxdctl::swflsh));
   t.push_back(row(pf::RSCCTL, plain, ring));

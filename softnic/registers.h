@@ -53,6 +53,9 @@ enum class Effect : std::uint8_t {
   timer,              // FRTIMER
 };
 
+// SRRCTL after reset: 2 KiB packet buffer, 256 B header buffer.
+constexpr std::uint32_t kSrrctlReset = 2 | 4u << 8;
+
 // After power-up every register has its reset value. These say what a later reset (CTRL.RST, CTRL.LRST, FLR) does.
 enum class OnReset : std::uint8_t { resets, keeps };
 

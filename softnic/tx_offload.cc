@@ -84,15 +84,16 @@ void apply_checksums(const TxOffload& o, std::span<std::byte> frame) {
 Segmenter::Segmenter(const TxOffload& offload, std::span<const std::byte> large)
     : offload_(offload), large_(large), header_(offload.mac_bytes + offload.ip_bytes + offload.l4_bytes) {}
 
-bool Segmenter::next(std::vector<std::byte>& out) {
+bool Segmenter::next(std::vector<std::byte>& out, std::size_t headroom) {
   const std::size_t left = large_.size() - header_ - sent_;
   if (left == 0 && number_ != 0) return false;
   const std::size_t payload = std::min<std::size_t>(left, offload_.mss);
-  out.resize(header_ + payload);
-  std::memcpy(out.data(), large_.data(), header_);
-  if (payload != 0) std::memcpy(out.data() + header_, large_.data() + header_ + sent_, payload);
-  adapt_ip(out);
-  adapt_l4(out, payload, payload == left);
+  out.resize(headroom + header_ + payload);
+  const std::span<std::byte> frame = std::span(out).subspan(headroom);
+  std::memcpy(frame.data(), large_.data(), header_);
+  if (payload != 0) std::memcpy(frame.data() + header_, large_.data() + header_ + sent_, payload);
+  adapt_ip(frame);
+  adapt_l4(frame, payload, payload == left);
   sent_ += payload;
   ++number_;
   return true;

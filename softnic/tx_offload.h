@@ -39,8 +39,8 @@ class Segmenter {
   // The request has passed offload_error(); large stays valid until the last next().
   Segmenter(const TxOffload& offload, std::span<const std::byte> large);
 
-  // The next frame, written to out (replaced), or false when there is none.
-  bool next(std::vector<std::byte>& out);
+  // The next frame, written to out (replaced) behind `headroom` bytes, or false when there is none.
+  bool next(std::vector<std::byte>& out, std::size_t headroom);
 
  private:
   void adapt_ip(std::span<std::byte> frame) const;

@@ -26,6 +26,9 @@ constexpr std::size_t kMaxPacketBytes = (1u << 18) + 512;
 // The datasheet allows 40 descriptors a packet (7.2.1.1).
 constexpr std::uint32_t kMaxChain = 40;
 
+// How late the loop may look at a limited queue without making it slower than allowed.
+constexpr std::uint64_t kLateNs = 100'000;
+
 std::atomic_ref<std::uint64_t> word(std::byte* at) {
   // SAFETY: descriptors are 16-byte aligned (RingView) and live in shared memory, hence the atomic access.
   return std::atomic_ref(*reinterpret_cast<std::uint64_t*>(at));
@@ -209,9 +212,11 @@ void TxQueue::write_head_back() {
 
 void TxQueue::sent(std::uint64_t now_ns, std::uint32_t layer1_bytes) {
   if (rate_factor_ == 0) return;
-  // At 10 Gb/s a byte takes 0.8 ns; the limiter stretches that by the factor. Idle time earns no credit.
+  // At 10 Gb/s a byte takes 0.8 ns; the limiter stretches that by the factor. Idle time earns
+  // no credit, but for what the port's loop may be late.
   const std::uint64_t wire_ns = std::uint64_t{layer1_bytes} * 4 / 5;
-  earliest_ns_ = std::max(earliest_ns_, now_ns) + (wire_ns * rate_factor_ >> Rttbcnrc::fraction_bits);
+  earliest_ns_ =
+      std::max(earliest_ns_ + kLateNs, now_ns) - kLateNs + (wire_ns * rate_factor_ >> Rttbcnrc::fraction_bits);
 }
 
 }  // namespace vigia::softnic

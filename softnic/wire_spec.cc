@@ -5,6 +5,7 @@
 
 #include <array>
 #include <charconv>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,12 @@ bool key_follows(std::string_view text) {
   return end != text.npos && end > 0 && text[end] == '=';
 }
 
+std::string listed(std::span<const std::string_view> words) {
+  std::string text;
+  for (const std::string_view w : words) text.append(text.empty() ? "" : ", ").append(w);
+  return text;
+}
+
 // "a=1,b=2" as pairs; each key once and one of allowed.
 Result<std::vector<KeyValue>> split(std::string_view text, std::span<const std::string_view> allowed) {
   std::vector<KeyValue> pairs;
@@ -56,8 +63,7 @@ Result<std::vector<KeyValue>> split(std::string_view text, std::span<const std::
     bool known = false;
     for (const std::string_view a : allowed) known = known || a == key;
     if (!known || equals == item.npos || (!last && text.empty())) {
-      return input_error(
-          fmt::format("\"{}\": expected KEY=VALUE with one of the keys {}", item, fmt::join(allowed, ", ")));
+      return input_error(fmt::format("\"{}\": expected KEY=VALUE with one of the keys {}", item, listed(allowed)));
     }
     for (const auto& [earlier, value] : pairs) {
       if (earlier == key) return input_error(fmt::format("{} is given twice; expected it once", key));

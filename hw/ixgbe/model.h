@@ -162,3 +162,8 @@ constexpr std::uint64_t ixsm = 1ull << 40, txsm = 1ull << 41;
 }
 
 }  // namespace vigia::hw::ixgbe
+
+// VF BAR0: where the receive and transmit queue registers begin, a page each (VFRDBAL[0], VFTDBAL[0]).
+namespace vigia::hw::ixgbe {
+constexpr std::uint32_t vf_rx_page = 0x1000, vf_tx_page = 0x2000, vf_page_bytes = 0x1000;
+}
