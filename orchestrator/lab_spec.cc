@@ -55,7 +55,9 @@ constexpr std::array kTenant{
                                                           "VLAN of its own: the NIC gives it to no other VF."),
     yaml::choice<&TenantSpec::reply, TenantSpec>("reply", kReplies, "none",
                                                  "swap: send every frame back with its addresses exchanged."),
-    yaml::text<&TenantSpec::send, TenantSpec>("send", "none", "Capture that it transmits itself."),
+    yaml::text<&TenantSpec::send, TenantSpec>(
+        "send", "none",
+        "Frames that it sends itself, source address replaced: a capture, or gen:count=N,size=S,dst=MAC."),
 };
 constexpr std::array kAgent{
     yaml::text<&AgentSpec::name, AgentSpec>("name", "required", "Letters, digits, '-' and '_'; names its files."),

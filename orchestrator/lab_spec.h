@@ -40,7 +40,7 @@ struct TenantSpec {
   std::string match;  // libpcap filter; empty: takes no traffic of the file
   std::optional<std::uint16_t> vlan;
   Reply reply = Reply::none;
-  std::string send;  // capture that the tenant transmits; empty: none
+  std::string send;  // capture, or "gen:...", that the tenant transmits; empty: none
 };
 
 enum class TapDirection { rx, tx, both };

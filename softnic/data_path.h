@@ -49,7 +49,7 @@ class DataPath {
 
  private:
   // A closed-loop wire waits so long for a queue that takes nothing; then not until the queue takes again.
-  static constexpr std::uint64_t kPatienceNs = 100'000'000;
+  static constexpr std::uint64_t kPatienceNs = 1'000'000'000;
   static constexpr unsigned kBurst = 64;
 
   enum class Wait : std::uint8_t { no, for_reader, blocked };
