@@ -219,7 +219,7 @@ void DataPath::publish_rx() {
   QueueSet wrote{};
   for_each_queue(touched, [&](unsigned q) {
     if (chip_.rx[q].tally().written != 0) touch(wrote, q);
-    statistics_.publish_rx(q, choice_->pool_of(q), chip_.rx[q].tally(), chip_.registers);
+    statistics_.publish_rx(q, chip_.vf_of(q), chip_.rx[q].tally(), chip_.registers);
   });
   for_each_queue(wrote, [&](unsigned q) {
     const int v = chip_.vf_of(q);
@@ -235,8 +235,8 @@ void DataPath::publish_rx() {
 
 void DataPath::publish_tx() {
   for_each_queue(std::exchange(tx_touched_, QueueSet{}), [&](unsigned q) {
-    statistics_.publish_tx(q, choice_->pool_of(q), tx_tally_[q], chip_.registers);
     const int v = chip_.vf_of(q);
+    statistics_.publish_tx(q, v, tx_tally_[q], chip_.registers);
     if (v >= 0) chip_.publish_vf_counters(static_cast<unsigned>(v));
     if (!chip_.tx[q].publish()) return;
     if (v >= 0) {

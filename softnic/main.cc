@@ -40,7 +40,7 @@ constexpr std::string_view kFooter =
     "    gen:size=64,flows=4096[,count=N][,rate=R][,train=N]\n"
     "                            UDP frames of `size` bytes with FCS, numbered; endless without count\n"
     "  rate=max is a closed loop: the wire holds a frame while a receiver of it is out of descriptors, for at most\n"
-    "  100 ms without progress of that receiver. Every other rate is an open loop: who is late loses, and is counted.\n"
+    "  1 s without progress of that receiver. Every other rate is an open loop: who is late loses, and is counted.\n"
     "\n"
     "EVENTS (--json-events), one object a line on standard output\n"
     "  {\"event\":\"listening\",\"dir\":..,\"vfs\":N}   sockets exist, clients may connect\n"

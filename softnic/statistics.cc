@@ -119,8 +119,8 @@ void Statistics::publish_registers(const PortTally& t, RegisterFile& r) {
   for (unsigned i = 0; i < t.tx_sizes.size(); ++i) r.add(pf::PTC, i, t.tx_sizes[i]);
 }
 
-void Statistics::publish_rx(unsigned queue, unsigned pool, RxTally& t, RegisterFile& r) {
-  Function& f = function_of(pool);
+void Statistics::publish_rx(unsigned queue, int vf, RxTally& t, RegisterFile& r) {
+  Function& f = function_of(vf);
   copies_.add(t.copies());
   mirror_copies_.add(t.mirror);
   f.copies.add(t.copies());
@@ -138,7 +138,8 @@ void Statistics::publish_rx(unsigned queue, unsigned pool, RxTally& t, RegisterF
     r.add36(pf::QBRC_L, pf::QBRC_H, i, octets);
     r.add(pf::RXDGPC, 0, t.written);
     r.add36(pf::RXDGBCL, pf::RXDGBCH, 0, octets);
-    if (pool < pf::kPools) {
+    if (vf >= 0) {
+      const auto pool = static_cast<unsigned>(vf);
       r.add(pf::VFGPRC, pool, t.written);
       r.add36(pf::VFGORC_LSB, pf::VFGORC_MSB, pool, octets);
       r.add(pf::VFMPRC, pool, t.multicast);
@@ -147,8 +148,8 @@ void Statistics::publish_rx(unsigned queue, unsigned pool, RxTally& t, RegisterF
   t = RxTally{};
 }
 
-void Statistics::publish_tx(unsigned queue, unsigned pool, TxTally& t, RegisterFile& r) {
-  Function& f = function_of(pool);
+void Statistics::publish_tx(unsigned queue, int vf, TxTally& t, RegisterFile& r) {
+  Function& f = function_of(vf);
   f.tx_sent.add(t.frames);
   f.tx_dropped.add(t.dropped);
   const unsigned i = counter_of(r.get(pf::TQSM, queue / 4), queue);
@@ -157,7 +158,8 @@ void Statistics::publish_tx(unsigned queue, unsigned pool, TxTally& t, RegisterF
   r.add36(pf::QBTC_L, pf::QBTC_H, i, octets);
   r.add(pf::TXDGPC, 0, good);
   r.add36(pf::TXDGBCL, pf::TXDGBCH, 0, octets);
-  if (pool < pf::kPools) {
+  if (vf >= 0) {
+    const auto pool = static_cast<unsigned>(vf);
     r.add(pf::VFGPTC, pool, good);
     r.add36(pf::VFGOTC_LSB, pf::VFGOTC_MSB, pool, octets);
   }

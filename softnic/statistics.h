@@ -51,10 +51,10 @@ class Statistics {
   // An empty path keeps the accounts in memory.
   static Result<Statistics> create(const std::filesystem::path& path, unsigned vfs);
 
-  // Each adds a tally and clears it.
+  // Each adds a tally and clears it. vf: who owns the queue, -1 for the PF.
   void publish(PortTally& tally, RegisterFile& registers);
-  void publish_rx(unsigned queue, unsigned pool, RxTally& tally, RegisterFile& registers);
-  void publish_tx(unsigned queue, unsigned pool, TxTally& tally, RegisterFile& registers);
+  void publish_rx(unsigned queue, int vf, RxTally& tally, RegisterFile& registers);
+  void publish_tx(unsigned queue, int vf, TxTally& tally, RegisterFile& registers);
 
   void set_wire(std::uint64_t padded, std::uint64_t zero_filled, bool done, std::uint64_t left_in_buffer);
 
@@ -66,12 +66,12 @@ class Statistics {
         tx_dropped;
   };
   Statistics(hw::CounterFile file, unsigned vfs);
-  Function& function_of(unsigned pool) { return functions_[pool < vfs_ ? pool : vfs_]; }
+  Function& function_of(int vf) { return functions_[vf >= 0 ? static_cast<unsigned>(vf) : vfs_]; }
   void publish_registers(const PortTally& tally, RegisterFile& registers);
 
   unsigned vfs_;
   hw::CounterFile file_;
-  std::vector<Function> functions_;  // VFs, then the PF, which owns every other pool
+  std::vector<Function> functions_;  // VFs, then the PF
   hw::Counter sent_, sent_bytes_, padded_, zero_filled_, held_ns_, done_, accepted_, l2_, vlan_, oversize_, disabled_,
       missed_, left_, routed_, no_pool_, copies_, mirror_copies_, tx_sent_, tx_wire_only_, tx_local_only_, tx_both_,
       tx_nowhere_, tx_spoofed_, tx_refused_, tx_malformed_;
