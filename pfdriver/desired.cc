@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "hw/ixgbe/bits.h"
 
@@ -59,6 +60,13 @@ class Builder {
 
   void address(u32 slot, const hw::Mac& mac, unsigned pool) {
     const std::uint64_t packed = mac.packed();
+    // Two addresses that are equal would unite their pools: a unicast frame would reach both (82599 reference 8.2).
+    if (!used_.insert(packed).second) {
+      out_.misfits.push_back(
+          fmt::format("{}: {} is in use by another function; choose another, or reset the VF that "
+                      "took it",
+                      config_.vf[pool].title(), mac.text()));
+    }
     at(Field::ral, slot) = static_cast<u32>(packed);
     at(Field::rah, slot) = static_cast<u32>(packed >> 32) | ixgbe::Rah::av;
     out_.image.set_bit(Field::mpsar, 2 * slot, 1, pool);
@@ -69,6 +77,9 @@ class Builder {
     at(Field::ral, 0) = current_.at(Field::ral, 0);
     at(Field::rah, 0) = current_.at(Field::rah, 0);
     out_.image.set_bit(Field::mpsar, 0, 1, pf_pool(config_));
+    if ((at(Field::rah, 0) & ixgbe::Rah::av) != 0) {
+      used_.insert(std::uint64_t{at(Field::rah, 0) & 0xffff} << 32 | at(Field::ral, 0));
+    }
     u32 extra = 1;
     for (unsigned v = 0; v < config_.vfs; ++v) {
       if (const auto mac = mac_in_force(config_.vf[v], states_[v])) address(address_of_vf(nic_, v), *mac, v);
@@ -193,6 +204,7 @@ class Builder {
   std::vector<VfState> states_;
   const TapPlan& taps_;
   const Image& current_;
+  std::set<std::uint64_t> used_;          // addresses
   std::map<std::uint16_t, u32> entries_;  // VLAN -> PFVLVF entry
   Desired out_;
 };

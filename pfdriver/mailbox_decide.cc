@@ -73,6 +73,7 @@ class Answer {
     mbx::put_mac(*out_.reply, policy_.vf.mac.value_or(hw::Mac{}));
     (*out_.reply)[3] = 0;  // multicast hash offset, MCSTCTRL.MO
     out_.words = 4;
+    out_.event = Event::reset;
     out_.remark = fmt::format("{} has reset{}", policy_.vf.title(),
                               out_.next.receive ? "" : "; its receiver stays off until it sets its frame size");
     return std::move(out_);
@@ -94,6 +95,7 @@ class Answer {
   }
   // The state stays as it was, unless the handler changed it on purpose.
   Decision refuse(const std::string& why) {
+    out_.event = Event::refusal;
     out_.remark = fmt::format("{}: {} refused: {}", policy_.vf.title(), mbx::name_of(mbx::id_of(request_[0])), why);
     return reply(mbx::kFailure, 1);
   }
@@ -261,12 +263,15 @@ class Answer {
 
 Decision decide(const Message& request, const VfState& state, const MailboxPolicy& policy) {
   Answer answer(request, state, policy);
-  Decision silent{.next = state, .actions = {}, .reply = std::nullopt, .words = 0, .remark = {}};
+  Decision silent;
+  silent.next = state;
+  silent.words = 0;
   if ((request[0] & (mbx::kSuccess | mbx::kFailure)) != 0) return silent;  // our own old reply
   if (request[0] == mbx::word0(mbx::Id::reset)) return answer.reset();
   if (!state.clear_to_send) {
     silent.reply = Message{request[0] | mbx::kFailure};
     silent.words = 1;
+    silent.event = Event::refusal;
     silent.remark = fmt::format("{}: {} refused: it has not reset since the PF came up", policy.vf.title(),
                                 mbx::name_of(mbx::id_of(request[0])));
     return silent;
@@ -275,12 +280,11 @@ Decision decide(const Message& request, const VfState& state, const MailboxPolic
 }
 
 Decision decide_reset(const VfState& state, const MailboxPolicy& policy) {
-  Decision out{.next = VfState{},
-               .actions = {Action::clear_mailbox, Action::reset_queues, Action::program},
-               .reply = std::nullopt,
-               .words = 0,
-               .remark = {}};
+  Decision out;
+  out.actions = {Action::clear_mailbox, Action::reset_queues, Action::program};
+  out.words = 0;
   if (state.clear_to_send) {
+    out.event = Event::reset;
     out.remark = fmt::format("{} has been reset; what it was granted is taken back", policy.vf.title());
   }
   return out;

@@ -39,12 +39,16 @@ enum class Action : std::uint8_t {
   program,        // bring the registers in line with the new state
 };
 
+// What a remark is about, for those who count.
+enum class Event : std::uint8_t { note, reset, refusal };
+
 struct Decision {
   VfState next;
   std::vector<Action> actions;                   // in this order, before the reply
   std::optional<hw::ixgbe::mbx::Message> reply;  // none: the message was the PF's own old reply
   unsigned words = 1;                            // of the reply
-  std::string remark;                            // a sentence for the operator, empty when there is nothing to say
+  Event event = Event::note;
+  std::string remark;  // a sentence for the operator, empty when there is nothing to say
 };
 
 Decision decide(const hw::ixgbe::mbx::Message& request, const VfState& state, const MailboxPolicy& policy);

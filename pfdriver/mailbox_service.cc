@@ -62,8 +62,8 @@ void MailboxService::serve_reset(unsigned vf) {
   bar_.write(reg::PFVFLREC, vf / 32, 1u << vf % 32);
   lines_[vf] = Line{};
   const Decision decision = decide_reset(host_.state(vf), host_.policy(vf));
-  if (auto done = perform(vf, decision); !done) host_.remark(vf, done.error().text);
-  if (!decision.remark.empty()) host_.remark(vf, decision.remark);
+  if (auto done = perform(vf, decision); !done) host_.remark(vf, Event::refusal, done.error().text);
+  if (!decision.remark.empty()) host_.remark(vf, decision.event, decision.remark);
 }
 
 void MailboxService::serve_request(unsigned vf, Clock::time_point now) {
@@ -74,11 +74,11 @@ void MailboxService::serve_request(unsigned vf, Clock::time_point now) {
   line = Line{};  // an older message of ours is of no interest to a VF that asks anew
   Decision decision = decide(request, host_.state(vf), host_.policy(vf));
   if (auto done = perform(vf, decision); !done) {
-    host_.remark(vf, done.error().text);
+    host_.remark(vf, Event::refusal, done.error().text);
     if (decision.reply) *decision.reply = mbx::Message{request[0] | mbx::kFailure};
     decision.words = 1;
   }
-  if (!decision.remark.empty()) host_.remark(vf, decision.remark);
+  if (!decision.remark.empty()) host_.remark(vf, decision.event, decision.remark);
   if (decision.reply) queue(vf, *decision.reply, decision.words, true, now);
 }
 
@@ -147,7 +147,7 @@ void MailboxService::try_send(unsigned vf, Clock::time_point now) {
     }
     bar_.write(reg::PFMAILBOX, vf, PfBit::rvfu);
     if (!lock(vf)) return;
-    host_.remark(vf, "a VF held its mailbox for longer than 100 ms; the lock has been taken from it");
+    host_.remark(vf, Event::note, "a VF held its mailbox for longer than 100 ms; the lock has been taken from it");
   }
   if (!out.is_reply && request_waits(vf)) {
     // Its words are in the buffer: they are read first, in the next pass, and its reply stands for our message.

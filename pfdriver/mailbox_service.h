@@ -27,7 +27,7 @@ class VfHost {
   // Takes the new state; with program set the registers follow it at once. On error the old state stays.
   virtual Result<Done> set_state(unsigned vf, const VfState& next, bool program) = 0;
   // A sentence for the operator.
-  virtual void remark(unsigned vf, const std::string& text) = 0;
+  virtual void remark(unsigned vf, Event event, const std::string& text) = 0;
 };
 
 // One thread.

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace vigia::pf {
 namespace {
@@ -73,6 +74,18 @@ std::vector<std::string> effective_scope(const MirrorRule& rule, const ScopeCont
     for (const std::uint16_t vid : rule.vids) add(vlan_scope(vid, context));
   }
   return out;
+}
+
+std::string rule_json(const MirrorRule& rule) {
+  std::vector<unsigned> sources;
+  for (unsigned p = 0; p < kPools; ++p) {
+    if ((rule.sources >> p & 1) != 0) sources.push_back(p);
+  }
+  return nlohmann::json{{"slot", rule.slot},         {"destination", rule.destination},
+                        {"pool", rule.pool},         {"uplink", rule.uplink},
+                        {"downlink", rule.downlink}, {"vlan", rule.vlan},
+                        {"sources", sources},        {"vids", rule.vids}}
+      .dump();
 }
 
 }  // namespace vigia::pf

@@ -34,4 +34,7 @@ struct ScopeContext {
 // One sentence per type of the rule, "a copy of ..." understood: "rule 0 -> VF 3 (agent): every frame that ...".
 std::vector<std::string> effective_scope(const MirrorRule& rule, const ScopeContext& context);
 
+// One JSON object, the same in plans and in live state.
+std::string rule_json(const MirrorRule& rule);
+
 }  // namespace vigia::pf

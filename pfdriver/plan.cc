@@ -72,16 +72,7 @@ std::string plan_json(const Plan& plan) {
   nlohmann::json out{{"applicable", plan.applicable()},  {"refusals", plan.refusals},
                      {"warnings", plan.warnings},        {"scopes", plan.scopes},
                      {"rules", nlohmann::json::array()}, {"changes", nlohmann::json::array()}};
-  for (const MirrorRule& rule : plan.rules) {
-    out["rules"].push_back({{"slot", rule.slot},
-                            {"destination", rule.destination},
-                            {"pool", rule.pool},
-                            {"uplink", rule.uplink},
-                            {"downlink", rule.downlink},
-                            {"vlan", rule.vlan},
-                            {"sources", rule.sources},
-                            {"vids", rule.vids}});
-  }
+  for (const MirrorRule& rule : plan.rules) out["rules"].push_back(nlohmann::json::parse(rule_json(rule)));
   for (const Change& change : plan.changes) {
     out["changes"].push_back({{"register", change.cell.name()},
                               {"before", change.before},

@@ -25,9 +25,7 @@ Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, Clock& clock, const
         return options;
       }()),
       cells_{counters.named("engine.taken"), counters.named("engine.taken_bytes"), counters.named("engine.ring_full"),
-             counters.named("engine.appended"), counters.named("engine.left_in_ring")} {
-  check(!ports_.empty());
-}
+             counters.named("engine.appended"), counters.named("engine.left_in_ring")} {}
 
 std::size_t Engine::burst(RxPort& port) noexcept {
   std::span<RxSegment> room = segments_;
@@ -114,7 +112,7 @@ void Engine::rest(unsigned& idle) noexcept {
 }
 
 void Engine::run() {
-  running_.store(true, std::memory_order_release);  // pairs with running(): a hint for control threads
+  check(!ports_.empty());
   unsigned idle = 0;
   std::uint64_t turns = 0;
   // Relaxed: only the fact of stopping matters, and when.
@@ -130,8 +128,13 @@ void Engine::run() {
     clock_.refresh();  // also when idle, or calibrate() would have to skip
     rest(idle);
   }
+  // Release: pairs with running(); what this thread did is done.
+  ended_.store(true, std::memory_order_release);
+}
+
+void Engine::restart() noexcept {
   stop_.store(false, std::memory_order_relaxed);
-  running_.store(false, std::memory_order_release);  // as above
+  ended_.store(false, std::memory_order_relaxed);
 }
 
 void Engine::drain() noexcept {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "hw/counter_file.h"
@@ -35,14 +36,22 @@ class Engine {
   // 1) and bounds how long a frame waits for its stamp behind the others of its burst.
   static constexpr std::size_t kBurst = 32;
 
+  // ports may come later, by set_ports().
   Engine(std::vector<RxPort*> ports, RingWriter& ring, Clock& clock, const RingMemory& memory,
          const hw::CounterFile& counters, EngineOptions options);
+
+  // While run() is not running: a device that was started again has new ports.
+  void set_ports(std::vector<RxPort*> ports) { ports_ = std::move(ports); }
 
   // Until request_stop(), max_frames, or all ports dead. Never waits for a listener; sleeps only in RxPort::wait.
   void run();
   // Any thread, signal handlers too. run() returns within one bounded wait.
   void request_stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
-  bool running() const noexcept { return running_.load(std::memory_order_acquire); }
+  // False once run() has returned, from before it is called (so that a thread may be started and watched).
+  bool running() const noexcept { return !ended_.load(std::memory_order_acquire); }
+
+  // Before run() is called a second time: forgets the stop request. No other thread is inside run().
+  void restart() noexcept;
 
   // After the device has been stopped and run() has returned, from any one thread: takes what the device had finished,
   // then counts what is left (max_frames may forbid to take it all). The ring stays open.
@@ -53,7 +62,8 @@ class Engine {
 
   // Any thread: as of the last burst.
   EngineTotals totals() const noexcept;
-  bool reached_max() const noexcept { return options_.max_frames != 0 && totals_.taken >= options_.max_frames; }
+  // Any thread.
+  bool reached_max() const noexcept { return options_.max_frames != 0 && cells_.taken.value() >= options_.max_frames; }
 
  private:
   std::size_t append_burst(std::span<const RxSegment> segments) noexcept;
@@ -66,7 +76,7 @@ class Engine {
     hw::Counter taken, taken_bytes, ring_full, appended, left_in_ring;
   };
 
-  const std::vector<RxPort*> ports_;
+  std::vector<RxPort*> ports_;
   RingWriter& ring_;
   Clock& clock_;
   const RingMemory& memory_;
@@ -74,7 +84,7 @@ class Engine {
   Cells cells_;
   EngineTotals totals_;  // engine's thread
   std::array<RxSegment, kBurst> segments_{};
-  std::atomic<bool> stop_{false}, running_{false};
+  std::atomic<bool> stop_{false}, ended_{false};
 };
 
 }  // namespace vigia::vf

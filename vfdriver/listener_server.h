@@ -72,7 +72,7 @@ class Attachment {
  public:
   static Result<Attachment> attach(const std::filesystem::path& socket, ListenerKind kind);
 
-  RingReader& reader() noexcept { return *reader_; }
+  RingReader& reader() const noexcept { return *reader_; }
   const RingMemory& ring() const noexcept { return *ring_; }
   // False once the capture process is gone. What it has published can still be read.
   bool connected() const noexcept;

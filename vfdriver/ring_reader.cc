@@ -105,11 +105,15 @@ bool RingReader::rejoin() noexcept {
     broken_ = true;
     return false;
   }
-  gap_.frames += mark.frame - point_.frame;
-  gap_.bytes += mark.position - point_.position;
-  point_ = mark;
-  tell();
+  jump(mark);
   return true;
+}
+
+void RingReader::jump(RingPoint to) noexcept {
+  gap_.frames += to.frame - point_.frame;
+  gap_.bytes += to.position - point_.position;
+  point_ = to;
+  tell();
 }
 
 void RingReader::advance(std::uint64_t bytes, std::uint64_t frames) noexcept {

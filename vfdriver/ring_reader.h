@@ -41,6 +41,12 @@ class RingReader {
   // Done with that many bytes (whole records) that held so many frames.
   void advance(std::uint64_t bytes, std::uint64_t frames) noexcept;
 
+  // For those who read the ring's memory themselves, block by block. False: bytes at or after point() were (or are just
+  // being) overwritten; ask after reading them.
+  bool intact() const noexcept { return !overtaken(); }
+  // Gives up everything before `to`, a record boundary ahead: it is counted as lost.
+  void jump(RingPoint to) noexcept;
+
   // Everything lost so far.
   RingGap gap() const noexcept { return gap_; }
   // Where the next record begins, and the index in the stream of the next frame.

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pfdriver/control.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "pfdriver/manager.h"
+
+namespace vigia::pf {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kLongestLine = 2u << 20, kMostClients = 16;
+constexpr timeval kAnswerLimit{30, 0};
+
+std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+std::string failure(const Error& error) {
+  return dump({{"ok", false}, {"status", error.exit_status()}, {"error", error.text}});
+}
+
+std::string success(std::string_view text, json data) {
+  return dump({{"ok", true}, {"text", text}, {"data", std::move(data)}});
+}
+
+std::string answer_plan(Manager& manager, const json& request, bool apply) {
+  if (!request.contains("config") || !request["config"].is_string()) {
+    return failure(input_error("the request has no config: send the text of pf.yaml"));
+  }
+  const json name = request.value("file", json("pf.yaml"));
+  const auto config = parse_config(request["config"].get_ref<const std::string&>(),
+                                   name.is_string() ? name.get_ref<const std::string&>() : "pf.yaml");
+  if (!config) return failure(config.error());
+  if (!apply) {
+    const Plan plan = manager.plan(*config);
+    return success(plan_text(plan), json::parse(plan_json(plan)));
+  }
+  const auto applied = manager.apply(*config);
+  return applied ? success(plan_text(*applied), json::parse(plan_json(*applied))) : failure(applied.error());
+}
+
+std::string answer_status(Manager& manager) {
+  const auto& totals = manager.totals();
+  return success(fmt::format("up with {} VFs; {} VF resets, {} refusals\n", manager.config().vfs, totals.vf_resets,
+                             totals.refusals),
+                 {{"vfs", manager.config().vfs}, {"vf_resets", totals.vf_resets}, {"refusals", totals.refusals}});
+}
+
+Result<sockaddr_un> address_of(const std::filesystem::path& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string text = path.string();
+  if (text.empty() || text.size() >= sizeof(address.sun_path)) {
+    return input_error(fmt::format("control socket '{}': a socket's path has 1 to {} bytes; choose a shorter one", text,
+                                   sizeof(address.sun_path) - 1));
+  }
+  std::copy(text.begin(), text.end(), address.sun_path);
+  return address;
+}
+
+const sockaddr* generic(const sockaddr_un& address) {
+  // SAFETY: the sockets API takes every address family through its common beginning.
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+
+bool somebody_listens(const sockaddr_un& address) {
+  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return probe && ::connect(probe.get(), generic(address), sizeof(address)) == 0;
+}
+
+}  // namespace
+
+std::string answer_control(Manager& manager, std::string_view line) {
+  const json request = json::parse(line, nullptr, false);
+  if (!request.is_object() || !request.contains("command") || !request["command"].is_string()) {
+    return failure(input_error("the request is no JSON object with a command"));
+  }
+  const auto& command = request["command"].get_ref<const std::string&>();
+  if (command == "plan") return answer_plan(manager, request, false);
+  if (command == "apply") return answer_plan(manager, request, true);
+  if (command == "status") return answer_status(manager);
+  if (command == "show") {
+    const PortView view = manager.show();
+    return success(show_text(view, manager.config()), json::parse(show_json(view, manager.config())));
+  }
+  if (command == "revert") {
+    const auto reverted = manager.revert();
+    return reverted ? success(plan_text(*reverted), json::parse(plan_json(*reverted))) : failure(reverted.error());
+  }
+  return failure(
+      input_error(fmt::format("command '{}' is not known; known: plan, apply, show, revert, status", command)));
+}
+
+ControlServer::ControlServer(Fd listener, std::filesystem::path path, Handler handler)
+    : listener_(std::move(listener)), path_(std::move(path)), handler_(std::move(handler)) {}
+
+ControlServer::~ControlServer() {
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+}
+
+Result<std::unique_ptr<ControlServer>> ControlServer::listen(const std::filesystem::path& path, Handler handler) {
+  const auto address = address_of(path);
+  if (!address) return address.error();
+  if (somebody_listens(*address)) {
+    return input_error(fmt::format("control socket {}: another vigia-pf answers there; stop it or choose another path",
+                                   path.string()));
+  }
+  struct stat found {};
+  if (::lstat(path.c_str(), &found) == 0 && S_ISSOCK(found.st_mode)) ::unlink(path.c_str());
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const mode_t old = ::umask(S_IRWXG | S_IRWXO);
+  const bool listening = fd && ::bind(fd.get(), generic(*address), sizeof(*address)) == 0 &&
+                         ::listen(fd.get(), static_cast<int>(kMostClients)) == 0;
+  const int error = errno;
+  ::umask(old);
+  if (!listening) return os_error("listen at control socket " + path.string(), error);
+  return std::unique_ptr<ControlServer>(new ControlServer(std::move(fd), path, std::move(handler)));
+}
+
+void ControlServer::add_to(std::vector<pollfd>& fds) const {
+  fds.push_back({listener_.get(), POLLIN, 0});
+  for (const Client& client : clients_) {
+    fds.push_back({client.fd.get(), static_cast<short>(client.out.empty() ? POLLIN : POLLIN | POLLOUT), 0});
+  }
+}
+
+void ControlServer::serve(const std::vector<pollfd>& fds) {
+  const auto events_of = [&](int fd) -> short {
+    const auto at = std::find_if(fds.begin(), fds.end(), [fd](const pollfd& p) { return p.fd == fd; });
+    return at == fds.end() ? short{0} : at->revents;
+  };
+  std::erase_if(clients_, [&](Client& client) { return !serve_client(client, events_of(client.fd.get())); });
+  if (events_of(listener_.get()) != 0) accept_clients();
+}
+
+void ControlServer::accept_clients() {
+  for (;;) {
+    Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!fd) return;
+    if (clients_.size() < kMostClients) clients_.push_back({std::move(fd), {}, {}});
+  }
+}
+
+bool ControlServer::serve_client(Client& client, short events) {
+  if ((events & (POLLIN | POLLHUP | POLLERR)) != 0) {
+    std::array<char, 65536> buffer;
+    const ssize_t got = ::recv(client.fd.get(), buffer.data(), buffer.size(), 0);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return false;
+    if (got > 0) client.in.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+  if (const auto end = client.in.find('\n'); end != std::string::npos && client.out.empty()) {
+    client.out = handler_(std::string_view(client.in).substr(0, end)) + "\n";
+    client.in.erase(0, end + 1);
+  }
+  if (client.in.size() > kLongestLine) return false;
+  if (client.out.empty()) return true;
+  const ssize_t sent = ::send(client.fd.get(), client.out.data(), client.out.size(), MSG_NOSIGNAL);
+  if (sent < 0) return errno == EAGAIN || errno == EINTR;
+  client.out.erase(0, static_cast<std::size_t>(sent));
+  return true;
+}
+
+Result<std::string> ask_control(const std::filesystem::path& socket, std::string_view line) {
+  const auto address = address_of(socket);
+  if (!address) return address.error();
+  const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) return os_error("open a socket");
+  if (::connect(fd.get(), generic(*address), sizeof(*address)) != 0) {
+    Error error = os_error("connect to control socket " + socket.string());
+    error.text += "; is vigia-pf running with --control there?";
+    return error;
+  }
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &kAnswerLimit, sizeof(kAnswerLimit));
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kAnswerLimit, sizeof(kAnswerLimit));
+  const std::string request = std::string(line) + "\n";
+  for (std::size_t sent = 0; sent < request.size();) {
+    const ssize_t n = ::send(fd.get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
+    if (n <= 0) return os_error("send to control socket " + socket.string());
+    sent += static_cast<std::size_t>(n);
+  }
+  std::string reply;
+  while (reply.find('\n') == std::string::npos) {
+    std::array<char, 65536> buffer;
+    const ssize_t n = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
+    if (n < 0) return os_error("wait for the answer on control socket " + socket.string());
+    if (n == 0) return work_error("control socket " + socket.string() + ": vigia-pf hung up before it answered");
+    reply.append(buffer.data(), static_cast<std::size_t>(n));
+  }
+  reply.resize(reply.find('\n'));
+  return reply;
+}
+
+}  // namespace vigia::pf

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pfdriver/daemon.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "hw/fd.h"
+#include "hw/log.h"
+#include "pfdriver/control.h"
+#include "pfdriver/manager.h"
+
+namespace vigia::pf {
+namespace {
+
+// Without an interrupt a mailbox is looked at this often; VF drivers wait a second for an answer.
+constexpr int kPollMs = 10;
+// While a message waits for a VF to let go of its mailbox.
+constexpr int kBusyMs = 1;
+
+Result<Fd> signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  if (::pthread_sigmask(SIG_BLOCK, &set, nullptr) != 0) return os_error("block signals");
+  Fd fd(::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+  if (!fd) return os_error("open signalfd");
+  return fd;
+}
+
+std::optional<int> next_signal(int fd) {
+  signalfd_siginfo info{};
+  if (::read(fd, &info, sizeof(info)) != static_cast<ssize_t>(sizeof(info))) return std::nullopt;
+  return static_cast<int>(info.ssi_signo);
+}
+
+Result<Done> write_ready(const std::filesystem::path& file) {
+  if (file.empty()) return Done{};
+  const std::filesystem::path fresh = file.string() + ".new";
+  std::ofstream(fresh) << "ready\n";
+  if (::rename(fresh.c_str(), file.c_str()) != 0) return os_error("write ready file " + file.string());
+  return Done{};
+}
+
+void report(const Plan& plan) {
+  for (const std::string& scope : plan.scopes) log::info("{}", scope);
+  for (const std::string& warning : plan.warnings) log::warning("{}", warning);
+}
+
+void reload(Manager& manager, const std::filesystem::path& file) {
+  const auto config = load_config(file);
+  const auto applied = config ? manager.apply(*config) : Result<Plan>(config.error());
+  if (applied) {
+    log::info("{}: read again, {} register writes", file.string(), applied.value().changes.size());
+    report(applied.value());
+  } else {
+    log::error("{}: not applied, the port stays as it was:\n{}", file.string(), applied.error().text);
+  }
+}
+
+Result<Done> serve(Manager& manager, ControlServer* control, int signal_fd, int interrupt_fd,
+                   const DaemonOptions& options) {
+  std::vector<pollfd> fds;
+  for (;;) {
+    fds.assign(1, {signal_fd, POLLIN, 0});
+    if (interrupt_fd >= 0) fds.push_back({interrupt_fd, POLLIN, 0});
+    if (control != nullptr) control->add_to(fds);
+    if (::poll(fds.data(), fds.size(), manager.busy() ? kBusyMs : kPollMs) < 0 && errno != EINTR) {
+      return os_error("wait for events");
+    }
+    if (interrupt_fd >= 0) {
+      std::uint64_t count = 0;
+      [[maybe_unused]] const auto n = ::read(interrupt_fd, &count, sizeof(count));  // empty is fine: it only wakes us
+    }
+    manager.service();
+    if (!manager.alive()) {
+      return work_error(options.device +
+                        ": the device is gone (its server ended, or it was unplugged); VFs lost with it");
+    }
+    if (control != nullptr) control->serve(fds);
+    while (const auto signal = next_signal(signal_fd)) {
+      if (*signal != SIGHUP) return Done{};
+      reload(manager, options.config);
+    }
+  }
+}
+
+}  // namespace
+
+Result<Done> run_daemon(const DaemonOptions& options) {
+  auto config = load_config(options.config);
+  if (!config) return config.error();
+  auto signal_fd = signals();
+  if (!signal_fd) return signal_fd.error();
+  Manager* served = nullptr;
+  std::unique_ptr<ControlServer> control;
+  if (!options.control.empty()) {
+    auto listening =
+        ControlServer::listen(options.control, [&](std::string_view line) { return answer_control(*served, line); });
+    if (!listening) return listening.error();
+    control = std::move(*listening);
+  }
+  auto function = hw::open_function(options.device);
+  if (!function) return function.error();
+  int interrupt_fd = -1;
+  if (auto vectors = function.value()->enable_msix(1)) {
+    interrupt_fd = vectors->at(0);
+  } else {
+    log::warning("{}: no MSI-X, mailboxes are polled every {} ms: {}", options.device, kPollMs, vectors.error().text);
+  }
+  auto manager = Manager::start(**function, std::move(*config), options.journal, interrupt_fd >= 0);
+  if (!manager) return manager.error();
+  served = manager->get();
+  report(served->plan(served->config()));
+  if (auto ready = write_ready(options.ready); !ready) return ready.error();
+  log::info("ready: {} is up with {} VFs", options.device, served->config().vfs);
+  if (options.once) return Done{};
+
+  auto ended = serve(*served, control.get(), signal_fd->get(), interrupt_fd, options);
+  std::error_code ignored;
+  if (!options.ready.empty()) std::filesystem::remove(options.ready, ignored);
+  if (!ended) return ended.error();
+  served->stop();
+  log::info("stopped: rules reverted, VFs told to reset");
+  return Done{};
+}
+
+}  // namespace vigia::pf

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// `vigia-capture run`: a device, its engine, a ring, a store, and whoever attaches.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hw/result.h"
+#include "vfdriver/listener_table.h"
+#include "vfdriver/ring_memory.h"
+#include "vfdriver/vf_device.h"
+
+namespace vigia::vf {
+
+struct CaptureOptions {
+  std::string device;  // "vfio-user:SOCKET"
+  std::string name = "capture";
+  std::string tap;  // what the device shows, in words, for the file; empty: unknown
+  PortOptions port;
+  RingGeometry ring;
+  std::uint32_t snaplen = kMaxCaptured;
+  bool poll = false;
+  std::optional<unsigned> cpu;            // pins the engine's thread
+  std::uint64_t max_frames = 0;           // 0: no limit
+  std::chrono::milliseconds max_time{0};  // 0: no limit
+
+  std::filesystem::path out;  // pcapng, pcap or RAW file, by suffix; or:
+  std::filesystem::path raw;  // directory of RAW files; both empty: frames are only counted
+  std::uint64_t quota = 0;    // of the directory, bytes; 0: no limit
+  ListenerKind store_kind = ListenerKind::lossless;
+
+  std::filesystem::path counters, stats_json, ready_file;  // empty: none
+};
+
+// Set by signal handlers. One request stops cleanly, everything read and flushed; a second one gives up what is unread.
+struct StopRequest {
+  std::atomic<bool> stop{false}, hurry{false};
+};
+
+// Everything that can be said without touching anything; input errors.
+Result<Done> validate(const CaptureOptions& options);
+
+// Runs until stop, a limit, or the end of the device. Errors of the input leave nothing behind; a dead device or a full
+// disk is an error after everything that was captured has been written and counted.
+Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop);
+// On a device that is open and started, for tests.
+Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, VfDevice& device);
+
+}  // namespace vigia::vf

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/capture_cli.h"
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <memory>
+
+#include "hw/log.h"
+#include "vfdriver/cli_values.h"
+
+namespace vigia::vf {
+namespace {
+
+StopRequest stop_request;
+static_assert(std::atomic<bool>::is_always_lock_free, "set in a signal handler");
+
+void on_signal(int) {
+  // Relaxed: flags, they order nothing.
+  if (stop_request.stop.exchange(true, std::memory_order_relaxed)) {
+    stop_request.hurry.store(true, std::memory_order_relaxed);
+  }
+}
+
+void add_device_options(CLI::App& run, CaptureOptions& o) {
+  run.add_option("--device", o.device, "The VF: vfio-user:SOCKET")->required();
+  run.add_option("--queues", o.port.queues, "Receive queues: 1, 2 or 4; one thread serves them in turn")
+      ->capture_default_str();
+  run.add_option("--queue-size", o.port.rx_ring, "Descriptors per queue, a power of two, 64..32768")
+      ->capture_default_str();
+  run.add_option("--mtu", o.port.mtu, "Largest packet in bytes, without Ethernet header")->capture_default_str();
+  run.add_option_function<std::string>(
+      "--mac",
+      [&o](const std::string& text) {
+        o.port.mac = hw::Mac::parse(text);
+        if (!o.port.mac) throw CLI::ValidationError("--mac", "\"" + text + "\": want six hex pairs, 02:00:00:00:00:03");
+      },
+      "Address to ask of the PF; without it, the one the PF assigned");
+  run.add_option("--vlan", o.port.vlans, "VLAN to join; may be repeated")->allow_extra_args(false);
+}
+
+void add_store_options(CLI::App& run, CaptureOptions& o) {
+  auto* out = run.add_option("--out", o.out, "Store in this file; the suffix says how: .pcapng, .pcap or .raw");
+  auto* raw =
+      run.add_option("--raw", o.raw, "Store in this directory: RAW files of fixed size with a time index beside each");
+  raw->excludes(out);
+  add_size_option(run, "--file-size", o.ring.segment_bytes, "Size of one RAW file, a multiple of 1M (default 2G)");
+  add_size_option(run, "--quota", o.quota,
+                  "Space for the RAW files of this name; the oldest are deleted (default: none)")
+      ->needs(raw);
+  run.add_option("--snaplen", o.snaplen, "Bytes kept of each frame")->capture_default_str();
+  run.add_option("--tap", o.tap, "What this port shows, in words, for the file: \"rx of web\"");
+  auto* lossless = run.add_flag_callback(
+      "--lossless", [&o] { o.store_kind = ListenerKind::lossless; },
+      "When the disk is a full ring behind, drop new frames for every listener (engine.ring_full); the default");
+  run.add_flag_callback(
+         "--overwritable", [&o] { o.store_kind = ListenerKind::overwritable; },
+         "When the disk is a full ring behind, the store alone loses frames (store.lapped)")
+      ->excludes(lossless);
+}
+
+void add_engine_options(CLI::App& run, CaptureOptions& o) {
+  run.add_option("--name", o.name, "Name of the capture: of its socket, files, interface")->capture_default_str();
+  add_size_option(run, "--ring", o.ring.data_bytes,
+                  "Shared memory between engine and listeners, a multiple of 1M (default 256M)");
+  run.add_flag("--poll", o.poll, "Never sleep: for an engine with a CPU of its own");
+  run.add_option_function<unsigned>(
+      "--cpu", [&o](const unsigned& cpu) { o.cpu = cpu; }, "Pin the engine's thread to this CPU");
+  run.add_option("--count", o.max_frames, "Stop after this many frames (default: no limit)");
+  run.add_option_function<std::string>(
+      "--for",
+      [&o](const std::string& text) {
+        const auto time = parse_duration(text);
+        if (!time) throw CLI::ValidationError("--for", time.error().text);
+        o.max_time = *time;
+      },
+      "Stop after this time: 30s, 10m, 2h (default: no limit)");
+  run.add_option("--stats-json", o.stats_json, "Statistics, written at the end; - for standard output");
+  run.add_option("--counters", o.counters, "Counter file for the ledger; outlives the process");
+  run.add_option("--ready-file", o.ready_file, "Written when the capture has begun");
+}
+
+}  // namespace
+
+StopRequest& stop_on_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;  // without SA_RESTART: sleeps end at once
+  for (const int signal : {SIGTERM, SIGINT}) ::sigaction(signal, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  return stop_request;
+}
+
+int exit_status_of(const Result<Done>& result) {
+  if (result) return 0;
+  log::error("{}", result.error().text);
+  return result.error().exit_status();
+}
+
+CLI::Option* add_size_option(CLI::App& app, const std::string& flag, std::uint64_t& target, const std::string& help) {
+  return app.add_option_function<std::string>(
+      flag,
+      [&target, flag](const std::string& text) {
+        const auto size = parse_size(text);
+        if (!size) throw CLI::ValidationError(flag, size.error().text);
+        target = *size;
+      },
+      help);
+}
+
+CaptureCommand add_run_command(CLI::App& app) {
+  auto options = std::make_shared<CaptureOptions>();
+  options->port.tx_ring = 0;
+  CLI::App* run = app.add_subcommand("run", "Capture from a device: stamp, keep in a shared ring, store");
+  run->footer(
+      "Other processes listen with `vigia-capture attach NAME`. SIGINT or SIGTERM ends the capture with everything\n"
+      "written; a second one gives up what the store has not read. Frames that are lost are counted by cause, in the\n"
+      "last lines, the counter file and the pcapng's interface statistics.\n"
+      "Exit status: 0 done, 1 the device went away or the disk refused data, 2 wrong input.\n"
+      "Example: vigia-capture run --device vfio-user:/run/lab/vf3.sock --name agent --out agent.pcapng --for 10m");
+  add_device_options(*run, *options);
+  add_store_options(*run, *options);
+  add_engine_options(*run, *options);
+  return {run, [options] {
+            auto result = run_capture(*options, stop_on_signals());
+            // Stopped while it still waited for the PF: that is a stop, not a failure.
+            if (!result && result.error().code == std::errc::operation_canceled) return 0;
+            return exit_status_of(result);
+          }};
+}
+
+}  // namespace vigia::vf

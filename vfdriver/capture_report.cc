@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/capture_report.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "hw/accounts.h"
+#include "vfdriver/cli_values.h"
+
+namespace vigia::vf {
+namespace {
+
+std::string_view word(ListenerKind kind) { return kind == ListenerKind::lossless ? "lossless" : "overwritable"; }
+
+}  // namespace
+
+std::string to_json(const CaptureReport& r) {
+  nlohmann::ordered_json listeners = nlohmann::ordered_json::array();
+  for (const ListenerState& l : r.listeners) {
+    listeners.push_back({{"pid", l.pid},
+                         {"kind", word(l.kind)},
+                         {"joined_at_frame", l.joined.frame},
+                         {"read", l.frames_read},
+                         {"lapped", l.frames_lapped},
+                         {"behind_bytes", l.behind_bytes}});
+  }
+  const nlohmann::ordered_json json{{"name", r.name},
+                                    {"device", r.device},
+                                    {"driver", r.driver},
+                                    {"mac", r.mac},
+                                    {"api", r.api},
+                                    {"queues", r.queues},
+                                    {"pf_restarts", r.restarts},
+                                    {"seconds", r.seconds},
+                                    {"frames", r.engine.taken},
+                                    {"bytes", r.engine.taken_bytes},
+                                    {"lost", r.lost()},
+                                    {"file", r.file},
+                                    {"snaplen", r.snaplen},
+                                    {"ring", {{"bytes", r.ring_bytes}, {"hugepages", r.hugepages}}},
+                                    {"clock",
+                                     {{"source", r.clock.source},
+                                      {"policy", r.clock.policy},
+                                      {"error_bound_ns", r.clock.error_bound_ns},
+                                      {"steps", r.clock.steps}}},
+                                    {"accounts", r.accounts},
+                                    {"listeners", listeners}};
+  return json.dump(2) + "\n";
+}
+
+CaptureSummary summary_of(const CaptureReport& r) {
+  CaptureSummary summary{r.engine.taken + r.engine.left_in_ring, r.lost(), {}};
+  for (const auto& [name, value] : r.accounts) {
+    // Accounts that stayed at zero are part of the ledger too: they say what did not happen.
+    summary.comment += fmt::format("{} {}: {}\n", name, value, hw::accounts::meaning_of(name));
+  }
+  summary.comment += r.clock.text();
+  return summary;
+}
+
+std::vector<std::string> closing_lines(const CaptureReport& r) {
+  std::vector<std::string> lines{fmt::format("{}: {} frames ({}) in {:.1f} s, {} lost{}", r.name, r.engine.taken,
+                                             size_text(r.engine.taken_bytes), r.seconds, r.lost(),
+                                             r.file.empty() ? "; counted, not stored" : "; " + r.file)};
+  const auto way = [&lines](std::uint64_t frames, std::string_view account) {
+    if (frames > 0) lines.push_back(fmt::format("{} {}: {}", account, frames, hw::accounts::meaning_of(account)));
+  };
+  way(r.engine.ring_full, "engine.ring_full");
+  way(r.engine.left_in_ring, "engine.left_in_ring");
+  way(r.store.lapped, "store.lapped");
+  way(r.store.unread, "store.unread");
+  way(r.store.disk_dropped, "store.disk_dropped");
+  return lines;
+}
+
+std::string ProgressLine::next(const CaptureReport& r, std::uint64_t ring_used) {
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds = std::max(1e-3, std::chrono::duration<double>(now - last_).count());
+  const double frames = static_cast<double>(r.engine.taken - last_taken_) / seconds;
+  const double bits = static_cast<double>(r.engine.taken_bytes - last_bytes_) * 8 / seconds;
+  last_ = now;
+  last_taken_ = r.engine.taken;
+  last_bytes_ = r.engine.taken_bytes;
+  const double fill =
+      100.0 * static_cast<double>(std::min(ring_used, r.ring_bytes)) / static_cast<double>(r.ring_bytes);
+  return fmt::format("{}: {}frames/s  {}bit/s  {} frames  {} lost  ring {:.0f} %", r.name, count_text(frames) + " ",
+                     count_text(bits) + " ", r.engine.taken, r.engine.ring_full + r.store.lapped + r.store.disk_dropped,
+                     fill);
+}
+
+}  // namespace vigia::vf

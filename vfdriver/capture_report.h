@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a capture says of itself: while it runs, at its end, to people and to programs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "vfdriver/capture.h"
+#include "vfdriver/clock.h"
+#include "vfdriver/engine.h"
+#include "vfdriver/frame_writer.h"
+#include "vfdriver/listener_server.h"
+#include "vfdriver/store.h"
+
+namespace vigia::vf {
+
+struct CaptureReport {
+  std::string name, device, driver, mac, api, file;  // file: empty when frames are only counted
+  unsigned queues = 0, restarts = 0;                 // restarts of the PF that were survived
+  bool hugepages = false;
+  ClockReport clock;
+  EngineTotals engine;
+  StoreTotals store;
+  std::uint64_t ring_bytes = 0, snaplen = 0;
+  double seconds = 0;
+  std::map<std::string, std::uint64_t> accounts;
+  std::vector<ListenerState> listeners;
+
+  // Frames the device delivered that are not in the file; without a file, not in the ring.
+  std::uint64_t lost() const noexcept {
+    return engine.left_in_ring + engine.ring_full + store.lapped + store.unread + store.disk_dropped;
+  }
+};
+
+// One object; keys are stable.
+std::string to_json(const CaptureReport& report);
+// What ends a pcapng: the ledger's numbers and what they mean.
+CaptureSummary summary_of(const CaptureReport& report);
+// "agent: 1000000 frames (60.0 MiB) in 3.2 s, 0 lost; agent.pcapng", then one line per way of losing that was taken.
+std::vector<std::string> closing_lines(const CaptureReport& report);
+
+// The line that a terminal shows while a capture runs: rate since the last call, losses, fill of the ring.
+class ProgressLine {
+ public:
+  std::string next(const CaptureReport& report, std::uint64_t ring_used);
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  std::uint64_t last_taken_ = 0, last_bytes_ = 0;
+};
+
+}  // namespace vigia::vf

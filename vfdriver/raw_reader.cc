@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/raw_reader.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "hw/fd.h"
+#include "vfdriver/raw_files.h"
+
+namespace vigia::vf {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// Reads are one block at a time; the rest of a record that a block cuts stays in front of the next.
+constexpr std::size_t kReadBytes = kBlockBytes;
+
+bool sensible(const RecordHeader& header) {
+  return header.stamp.nanoseconds < 1'000'000'000 && (header.padding() || header.captured <= header.wire);
+}
+
+class RawReader final : public FrameReader {
+ public:
+  explicit RawReader(std::vector<fs::path> files) : files_(std::move(files)), buffer_(kReadBytes + kMaxRecord) {}
+
+  std::string format() const override {
+    return files_.size() == 1 ? "RAW" : fmt::format("RAW directory of {} files", files_.size());
+  }
+  Result<Done> open_file();
+
+ private:
+  Result<bool> read(FrameView& out) override;
+  Result<bool> refill();
+  Result<bool> end_file();
+  Error damage(const RecordHeader& header) const;
+  void look_for_gap();
+
+  std::vector<fs::path> files_;
+  std::size_t file_ = 0;  // the one being read
+  Fd fd_;
+  std::vector<std::byte> buffer_;
+  std::size_t begin_ = 0, end_ = 0;  // what of the buffer is not passed yet
+  std::uint64_t offset_ = 0;         // of begin_ in the file
+  bool end_of_file_ = false;
+  bool frames_in_file_ = false;
+  bool numbered_ = false;  // an index told the number of a frame
+  std::uint64_t next_number_ = 0;
+};
+
+Result<Done> RawReader::open_file() {
+  fd_ = Fd(::open(files_[file_].c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd_) return os_error("open " + files_[file_].string());
+  begin_ = end_ = 0;
+  offset_ = 0;
+  end_of_file_ = false;
+  frames_in_file_ = false;
+  look_for_gap();
+  return Done{};
+}
+
+// Frames are numbered through the whole capture; the index knows the number of a file's first one.
+void RawReader::look_for_gap() {
+  fs::path idx = files_[file_];
+  const auto index = read_index(idx.replace_extension(".idx"));
+  if (!index || index->empty()) return;
+  const std::uint64_t number = index->front().frame;
+  if (!numbered_ && number > 0) {
+    report_.remarks.push_back(fmt::format("{}: begins with frame {} of its capture; what came before is not here",
+                                          files_[file_].string(), number));
+  } else if (numbered_ && number > next_number_) {
+    report_.missing_frames += number - next_number_;
+    report_.remarks.push_back(
+        fmt::format("{}: {} frames are missing before it", files_[file_].string(), number - next_number_));
+  }
+  numbered_ = true;
+  next_number_ = number;
+}
+
+Result<bool> RawReader::refill() {
+  if (end_of_file_) return false;
+  std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+  end_ -= begin_;
+  begin_ = 0;
+  const auto got = ::read(fd_.get(), buffer_.data() + end_, buffer_.size() - end_);
+  if (got < 0 && errno == EINTR) return true;
+  if (got < 0) return os_error("read " + files_[file_].string());
+  end_of_file_ = got == 0;
+  end_ += static_cast<std::size_t>(got);
+  return !end_of_file_;
+}
+
+Error RawReader::damage(const RecordHeader& header) const {
+  const std::string& path = files_[file_].native();
+  if (!frames_in_file_ && offset_ == 0) {
+    return input_error("open " + path + ": neither pcap, pcapng nor RAW");
+  }
+  return input_error(fmt::format("{}: damaged at byte {}: a record of {} captured and {} wire bytes with {} ns", path,
+                                 offset_, header.captured, header.wire, header.stamp.nanoseconds));
+}
+
+// What is left is less than a record. Goes on to the next file; false: there is none.
+Result<bool> RawReader::end_file() {
+  const auto rest = std::span(buffer_.data() + begin_, end_ - begin_);
+  // A writer may leave zeros behind the last record (a file system's preallocation); they say nothing.
+  if (std::any_of(rest.begin(), rest.end(), [](std::byte b) { return b != std::byte{0}; })) {
+    ++report_.truncated_files;
+    report_.remarks.push_back(
+        fmt::format("{}: cut inside the record at byte {}, {} bytes of it are there; the writer did "
+                    "not end the file",
+                    files_[file_].string(), offset_, rest.size()));
+  }
+  if (++file_ == files_.size()) {
+    --file_;
+    end_ = begin_;
+    return false;
+  }
+  if (auto ok = open_file(); !ok) return ok.error();
+  return true;
+}
+
+Result<bool> RawReader::read(FrameView& out) {
+  for (;;) {
+    RecordHeader header;
+    const std::size_t have = end_ - begin_;
+    const bool head = have >= kRecordHeader;
+    if (head) {
+      std::memcpy(&header, buffer_.data() + begin_, sizeof(header));
+      if (!sensible(header)) return damage(header);
+    }
+    if (!head || have - kRecordHeader < header.captured) {
+      auto more = refill();
+      if (!more) return more.error();
+      if (*more) continue;
+      auto next = end_file();
+      if (!next) return next.error();
+      if (!*next) return false;
+      continue;
+    }
+    const auto bytes = std::span<const std::byte>(buffer_.data() + begin_ + kRecordHeader, header.captured);
+    begin_ += kRecordHeader + header.captured;
+    offset_ += kRecordHeader + header.captured;
+    if (header.padding()) continue;
+    frames_in_file_ = true;
+    ++next_number_;
+    out = {header.stamp, header.wire, bytes};
+    return true;
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FrameReader>> open_raw(std::vector<fs::path> files) {
+  auto reader = std::make_unique<RawReader>(std::move(files));
+  if (auto ok = reader->open_file(); !ok) return ok.error();
+  return std::unique_ptr<FrameReader>(std::move(reader));
+}
+
+}  // namespace vigia::vf

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/reader.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "vfdriver/pcap_reader.h"
+#include "vfdriver/raw_files.h"
+#include "vfdriver/raw_reader.h"
+
+namespace vigia::vf {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// First words of the formats that libpcap reads: pcap in both byte orders, micro- and nanoseconds (and the modified
+// format of old Linux), pcapng. Sources: pcap-savefile(5), draft-ietf-opsawg-pcapng.
+constexpr std::array<std::uint32_t, 7> kPcapMagic{0xa1b2c3d4, 0xd4c3b2a1, 0xa1b23c4d, 0x4d3cb2a1,
+                                                  0xa1b2cd34, 0x34cdb2a1, 0x0a0d0d0a};
+
+}  // namespace
+
+Result<std::unique_ptr<FrameReader>> open_capture(const fs::path& path) {
+  std::error_code failed;
+  if (fs::is_directory(path, failed)) {
+    auto files = list_raw_files(path);
+    if (files.empty()) {
+      return input_error("open " + path.string() + ": a directory without RAW files (NAME-00000001.raw)");
+    }
+    return open_raw(std::move(files));
+  }
+  Fd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (!fd) {
+    const Error error = os_error("open " + path.string());
+    return input_error(error.text);  // the operator named the wrong file
+  }
+  std::uint32_t magic = 0;
+  const auto got = ::read(fd.get(), &magic, sizeof(magic));
+  if (got < 0) return os_error("read " + path.string());
+  if (got == sizeof(magic) && std::find(kPcapMagic.begin(), kPcapMagic.end(), magic) != kPcapMagic.end()) {
+    return open_pcap(path);
+  }
+  return open_raw({path});
+}
+
+Result<ConvertReport> convert(FrameReader& in, FrameWriter& out, FileFormat format) {
+  ConvertReport report;
+  FrameView frame;
+  for (;;) {
+    auto more = in.next(frame);
+    if (!more) return more.error();
+    if (!*more) return report;
+    if (format == FileFormat::raw) {
+      if (frame.wire > kMaxCaptured || frame.bytes.size() > kMaxCaptured) ++report.clipped;
+      if (frame.stamp == Stamp{}) {
+        frame.stamp.nanoseconds = 1;
+        ++report.unstamped;
+      }
+    }
+    out.write(frame);
+    if (out.file().failure()) return *out.file().failure();
+    ++report.frames;
+  }
+}
+
+}  // namespace vigia::vf

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/store.h"
+
+#include <chrono>
+#include <thread>
+
+#include "hw/log.h"
+
+namespace vigia::vf {
+namespace {
+
+// How much is read at once: as much as second-level caches hold.
+constexpr std::size_t kPiece = 256 * 1024;
+constexpr std::chrono::microseconds kNap{500};
+// What a killed store loses at most.
+constexpr std::chrono::milliseconds kFlushEvery{200};
+
+class FileStore final : public Store {
+ public:
+  FileStore(RingReader reader, std::unique_ptr<FrameWriter> writer, const hw::CounterFile& counters)
+      : Store(counters), reader_(std::move(reader)), writer_(std::move(writer)) {}
+
+  void run() override {
+    auto last_flush = std::chrono::steady_clock::now();
+    while (!abandoned() && !reader_.broken()) {
+      const bool idle = !write_piece();
+      if (idle && reader_.finished()) break;
+      if (idle) std::this_thread::sleep_for(kNap);
+      const auto now = std::chrono::steady_clock::now();
+      if (now - last_flush < kFlushEvery) continue;
+      writer_->flush();
+      tell();
+      last_flush = now;
+    }
+    writer_->flush();
+    tell();
+  }
+  Result<Done> finish(const CaptureSummary& summary) override { return writer_->finish(summary); }
+  std::optional<Error> failure() const override { return writer_->file().failure(); }
+  const std::filesystem::path& path() const noexcept override { return writer_->file().path(); }
+
+ private:
+  bool write_piece() {
+    const auto bytes = reader_.peek(kPiece);
+    if (bytes.empty()) return false;
+    RecordCursor cursor(bytes);
+    FrameView frame;
+    std::uint64_t frames = 0;
+    while (cursor.next(frame)) {
+      writer_->write(frame);
+      ++frames;
+    }
+    reader_.advance(cursor.consumed(), frames);
+    tell();
+    return true;
+  }
+  void tell() {
+    const OutputFile& file = writer_->file();
+    if (file.failure() && !complained_) {
+      complained_ = true;
+      log::error("{}", file.failure()->text);
+    }
+    // What is still in the buffer counts as read only when it is in the file: read = stored + disk_dropped at any time.
+    const std::uint64_t settled = file.frames_stored() + file.frames_refused();
+    count({settled, reader_.gap().frames, reader_.unread().frame + reader_.frames_read() - settled,
+           file.frames_stored(), file.bytes_stored(), file.frames_refused()});
+  }
+
+  RingReader reader_;
+  std::unique_ptr<FrameWriter> writer_;
+  bool complained_ = false;
+};
+
+}  // namespace
+
+Store::Store(const hw::CounterFile& counters)
+    : cells_{counters.named("store.read"),         counters.named("store.lapped"),
+             counters.named("store.unread"),       counters.named("store.stored"),
+             counters.named("store.stored_bytes"), counters.named("store.disk_dropped")} {}
+
+void Store::count(const StoreTotals& totals) noexcept {
+  cells_.read.set(totals.read);
+  cells_.lapped.set(totals.lapped);
+  cells_.unread.set(totals.unread);
+  cells_.stored.set(totals.stored);
+  cells_.stored_bytes.set(totals.stored_bytes);
+  cells_.disk_dropped.set(totals.disk_dropped);
+}
+
+StoreTotals Store::totals() const noexcept {
+  return {cells_.read.value(),   cells_.lapped.value(),       cells_.unread.value(),
+          cells_.stored.value(), cells_.stored_bytes.value(), cells_.disk_dropped.value()};
+}
+
+Result<std::unique_ptr<Store>> create_file_store(RingReader reader, const std::filesystem::path& file,
+                                                 FileFormat format, const CaptureDescription& description,
+                                                 const hw::CounterFile& counters) {
+  auto writer = create_capture_file(file, format, description);
+  if (!writer) return writer.error();
+  return std::unique_ptr<Store>(std::make_unique<FileStore>(std::move(reader), std::move(*writer), counters));
+}
+
+}  // namespace vigia::vf

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The listener that writes to disk (architecture 5.7). Two kinds: frame by frame into one file (pcapng), and whole
+// blocks of the ring into files of fixed size (RAW).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "hw/counter_file.h"
+#include "hw/result.h"
+#include "vfdriver/frame_writer.h"
+#include "vfdriver/ring_reader.h"
+
+namespace vigia::vf {
+
+// The ledger's store.* accounts; frames, unless the name says bytes.
+struct StoreTotals {
+  std::uint64_t read = 0, lapped = 0, unread = 0, stored = 0, stored_bytes = 0, disk_dropped = 0;
+};
+
+// One thread calls run(); the others ask.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // Until the ring is closed and all of it is read, or abandon(). A full disk ends nothing: frames are then read and
+  // counted as disk_dropped, one message is logged, and failure() tells.
+  virtual void run() = 0;
+  // Stop as soon as possible; what is unread is counted so. Any thread, signal handlers too.
+  void abandon() noexcept { abandoned_.store(true, std::memory_order_relaxed); }
+
+  // After run(): ends the file(s).
+  virtual Result<Done> finish(const CaptureSummary& summary) = 0;
+  // After run(): the first refusal of the disk.
+  virtual std::optional<Error> failure() const = 0;
+  // What the operator will find: the file, or the directory.
+  virtual const std::filesystem::path& path() const noexcept = 0;
+
+  // Any thread.
+  StoreTotals totals() const noexcept;
+
+ protected:
+  explicit Store(const hw::CounterFile& counters);
+  void count(const StoreTotals& totals) noexcept;
+  bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Cells {
+    hw::Counter read, lapped, unread, stored, stored_bytes, disk_dropped;
+  };
+  Cells cells_;
+  std::atomic<bool> abandoned_{false};
+};
+
+// Frame by frame into a file that is created here.
+Result<std::unique_ptr<Store>> create_file_store(RingReader reader, const std::filesystem::path& file,
+                                                 FileFormat format, const CaptureDescription& description,
+                                                 const hw::CounterFile& counters);
+
+struct RawStoreOptions {
+  std::filesystem::path directory;  // created if need be
+  std::string name;                 // files are NAME-00000001.raw, .idx and so on; numbers go on after existing ones
+  std::uint64_t quota = 0;          // bytes that the files of this name may take together; 0: no limit
+};
+
+// Whole blocks, straight from the ring's memory. The reader is at the beginning of the stream, and the ring's landmarks
+// are kBlockBytes apart.
+Result<std::unique_ptr<Store>> create_raw_store(RingReader reader, const RawStoreOptions& options,
+                                                const hw::CounterFile& counters);
+
+}  // namespace vigia::vf

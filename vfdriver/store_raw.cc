@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+// The RAW store: the ring's own bytes, block by block, without a copy. Block b of the stream is written from the ring's
+// memory to offset b * kBlockBytes - base of the file; the ring is padded where a file ends, so files begin with a
+// record. The position of the listener stays at the oldest block that is not on its way through the kernel yet.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <thread>
+
+#include "hw/log.h"
+#include "vfdriver/block_queue.h"
+#include "vfdriver/raw_files.h"
+#include "vfdriver/store.h"
+
+namespace vigia::vf {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::chrono::microseconds kNap{500};
+constexpr std::chrono::milliseconds kFlushEvery{200};
+// Unit of O_DIRECT writes that every disk accepts.
+constexpr std::uint64_t kPage = 4096;
+
+struct AlignedFree {
+  void operator()(std::byte* p) const noexcept { std::free(p); }
+};
+using AlignedBlock = std::unique_ptr<std::byte[], AlignedFree>;
+
+class RawStore final : public Store {
+ public:
+  RawStore(RingReader reader, RawStoreOptions options, const hw::CounterFile& counters);
+
+  // Opens the next file, for the stream from position `base` on.
+  Result<Done> open_file(std::uint64_t base);
+
+  void run() override;
+  Result<Done> finish(const CaptureSummary&) override { return failure_ ? Result<Done>(*failure_) : Done{}; }
+  std::optional<Error> failure() const override { return failure_; }
+  const fs::path& path() const noexcept override { return options_.directory; }
+
+ private:
+  // A block on its way to the disk.
+  struct Block {
+    std::shared_ptr<RawFile> file;
+    std::uint64_t file_base = 0;
+    std::uint64_t start = 0;            // stream position
+    RingPoint first;                    // first record that begins in it
+    std::uint64_t complete_frames = 0;  // index behind the last frame that ends in it
+  };
+
+  bool step();
+  void begin_block();
+  void settle(const Block& block, int error);
+  void write_open_block(const RingPoint& end, bool last);
+  std::uint64_t padding_in(const Block& block, std::uint64_t end) const;
+  void add_index(const Block& block, std::uint64_t end);
+  void fail(const Block& block, Error error);
+  void lapped(const Block& block);
+  void forget_writes();
+  void discard();
+  void tell(std::uint64_t open_frames = 0, std::uint64_t open_bytes = 0);
+
+  RingReader reader_;
+  const RingMemory& ring_;
+  const RawStoreOptions options_;
+  const std::uint64_t segment_bytes_;
+  BlockQueue queue_;
+  std::deque<Block> blocks_;  // in queue_, same order
+  AlignedBlock bounce_;       // for blocks that are not written as they lie in the ring
+  std::shared_ptr<RawFile> file_;
+  std::uint64_t file_base_ = 0;
+  std::uint64_t number_;
+  std::uint64_t next_ = 0;          // start of the next block
+  std::uint64_t open_written_ = 0;  // end of what is on disk of the block that is still growing
+  std::chrono::steady_clock::time_point last_flush_ = std::chrono::steady_clock::now();
+  std::uint64_t stored_ = 0, stored_bytes_ = 0, dropped_ = 0;
+  std::optional<Error> failure_;
+};
+
+RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::CounterFile& counters)
+    : Store(counters),
+      reader_(std::move(reader)),
+      ring_(reader_.memory()),
+      options_(std::move(options)),
+      segment_bytes_(ring_.geometry().segment_bytes),
+      // SAFETY: aligned_alloc of a multiple of its alignment, freed by AlignedFree.
+      bounce_(static_cast<std::byte*>(std::aligned_alloc(kPage, kBlockBytes + kPage))),
+      number_(last_number(options_.directory, options_.name)) {
+  check(bounce_ != nullptr && reader_.point().position == 0 && ring_.geometry().mark_bytes == kBlockBytes);
+}
+
+Result<Done> RawStore::open_file(std::uint64_t base) {
+  if (options_.quota != 0) {
+    if (const unsigned gone = make_room(options_.directory, options_.name, options_.quota, segment_bytes_); gone > 0) {
+      log::info("quota: deleted the {} oldest files of {} in {}", gone, options_.name, options_.directory.string());
+    }
+  }
+  auto file = RawFile::create(options_.directory, options_.name, ++number_);
+  if (!file) return file.error();
+  file_ = std::make_shared<RawFile>(std::move(*file));
+  file_base_ = base;
+  return Done{};
+}
+
+void RawStore::run() {
+  while (!abandoned() && step()) {
+  }
+  int error = 0;
+  while (!queue_.empty() && !failure_) {
+    if (!queue_.next(error, 1000)) continue;
+    const Block block = std::move(blocks_.front());
+    blocks_.pop_front();
+    settle(block, error);
+  }
+  if (!failure_) write_open_block(ring_.published(), true);
+}
+
+// False: the stream has ended and only the open block is left.
+bool RawStore::step() {
+  int error = 0;
+  if (queue_.next(error)) {
+    const Block block = std::move(blocks_.front());
+    blocks_.pop_front();
+    settle(block, error);
+    return true;
+  }
+  // closed() before published(): what is published after it, nothing, cannot be missed.
+  const bool closed = ring_.closed();
+  const RingPoint end = ring_.published();
+  if (failure_) {
+    discard();
+    if (closed) return false;
+    std::this_thread::sleep_for(kNap);
+    return true;
+  }
+  if (end.position >= next_ + kBlockBytes && !queue_.full()) {
+    begin_block();
+    return true;
+  }
+  if (!queue_.empty()) {
+    std::this_thread::sleep_for(kNap / 5);
+    return true;
+  }
+  if (closed) return false;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_flush_ >= kFlushEvery) {
+    write_open_block(end, false);
+    last_flush_ = now;
+  }
+  std::this_thread::sleep_for(kNap);
+  return true;
+}
+
+void RawStore::begin_block() {
+  Block block{file_, file_base_, next_, {}, 0};
+  RingPoint after;
+  if (!ring_.read_mark(next_ / kBlockBytes, block.first) || !ring_.read_mark(next_ / kBlockBytes + 1, after)) {
+    lapped(block);
+    return;
+  }
+  const std::uint64_t end = next_ + kBlockBytes;
+  // A record that crosses the end of the block ends in the next one.
+  block.complete_frames = after.frame - (after.position > end ? 1 : 0);
+  if (!file_ || (next_ % segment_bytes_ == 0 && next_ != file_base_)) {
+    if (auto ok = open_file(next_); !ok) {
+      fail(block, ok.error());
+      return;
+    }
+    block.file = file_;
+    block.file_base = file_base_;
+  }
+  const std::byte* data = ring_.data() + next_ % ring_.geometry().data_bytes;
+  // Behind a gap the block begins inside a record that is not ours: padding takes its place.
+  if (const std::uint64_t foreign = next_ == file_base_ ? block.first.position - next_ : 0; foreign > 0) {
+    std::memcpy(bounce_.get() + foreign, data + foreign, kBlockBytes - foreign);
+    write_padding(bounce_.get(), foreign);
+    data = bounce_.get();
+  }
+  queue_.submit(file_->fd(), data, kBlockBytes, next_ - file_base_);
+  blocks_.push_back(std::move(block));
+  next_ = end;
+  open_written_ = end;
+}
+
+void RawStore::settle(const Block& block, int error) {
+  if (error != 0) {
+    fail(block, os_error("write " + block.file->path().string(), error));
+    return;
+  }
+  const std::uint64_t end = block.start + kBlockBytes;
+  const std::uint64_t padding = end % segment_bytes_ == 0 ? padding_in(block, end) : 0;
+  add_index(block, end);
+  // Only now: padding and index were read from the ring too.
+  if (!reader_.intact()) {
+    lapped(block);
+    return;
+  }
+  const RingPoint before = reader_.point();
+  const std::uint64_t frames = block.complete_frames - before.frame;
+  reader_.advance(end - before.position, frames);
+  stored_ += frames;
+  stored_bytes_ += end - before.position - padding - frames * kRecordHeader;
+  tell();
+}
+
+// Bytes of padding records between the first record of the block and `end`.
+std::uint64_t RawStore::padding_in(const Block& block, std::uint64_t end) const {
+  const std::byte* data = ring_.data() + block.first.position % ring_.geometry().data_bytes;
+  RecordCursor cursor({data, end - block.first.position});
+  FrameView frame;
+  std::uint64_t frames = 0;
+  while (cursor.next(frame)) frames += kRecordHeader + frame.bytes.size();
+  return cursor.consumed() - std::min<std::uint64_t>(cursor.consumed(), frames);
+}
+
+void RawStore::add_index(const Block& block, std::uint64_t end) {
+  const std::byte* data = ring_.data() + block.first.position % ring_.geometry().data_bytes;
+  if (block.first.position >= end) return;
+  RecordCursor cursor({data, std::min(ring_.published().position, end + kMaxRecord) - block.first.position});
+  FrameView frame;
+  if (!cursor.next(frame)) return;
+  const std::uint64_t record = block.first.position + cursor.consumed() - kRecordHeader - frame.bytes.size();
+  if (record < end) block.file->add_index({frame.stamp.total_ns(), record - block.file_base, block.first.frame});
+}
+
+// The block that is still growing goes to disk as it is, closed by padding; the whole block overwrites it later.
+void RawStore::write_open_block(const RingPoint& end, bool last) {
+  if (end.position <= next_ || (!last && end.position == open_written_)) return;
+  if (end.position - next_ >= kBlockBytes) return;  // abandoned with whole blocks unread
+  Block block{file_, file_base_, next_, {}, end.frame};
+  if (!ring_.read_mark(next_ / kBlockBytes, block.first)) {
+    lapped(block);
+    return;
+  }
+  if (!file_ || (next_ % segment_bytes_ == 0 && next_ != file_base_)) {
+    if (auto ok = open_file(next_); !ok) {
+      fail(block, ok.error());
+      return;
+    }
+    block.file = file_;
+    block.file_base = file_base_;
+  }
+  const std::uint64_t foreign = next_ == file_base_ ? block.first.position - next_ : 0;
+  const std::uint64_t used = end.position - next_;
+  std::memcpy(bounce_.get() + foreign, ring_.data() + (next_ + foreign) % ring_.geometry().data_bytes, used - foreign);
+  if (foreign > 0) write_padding(bounce_.get(), foreign);
+  std::uint64_t left = (kPage - used % kPage) % kPage;
+  if (left > 0 && left < kRecordHeader) left += kPage;
+  write_padding(bounce_.get() + used, left);
+  if (!reader_.intact()) {
+    lapped(block);
+    return;
+  }
+  if (const int error = write_fully(file_->fd(), bounce_.get(), used + left, next_ - file_base_); error != 0) {
+    fail(block, os_error("write " + file_->path().string(), error));
+    return;
+  }
+  open_written_ = end.position;
+  if (last) add_index(block, end.position);
+  const std::uint64_t frames = end.frame - reader_.point().frame;
+  const std::uint64_t bytes = end.position - reader_.point().position - frames * kRecordHeader;
+  if (last) {
+    reader_.advance(end.position - reader_.point().position, frames);
+    stored_ += frames;
+    stored_bytes_ += bytes;
+    tell();
+  } else {
+    tell(frames, bytes);
+  }
+}
+
+void RawStore::forget_writes() {
+  int ignored = 0;
+  while (!queue_.empty()) queue_.next(ignored, 1000);
+  // Whatever they wrote lies behind what is missing now.
+  for (const Block& block : blocks_) block.file->cut(block.start - block.file_base);
+  blocks_.clear();
+}
+
+void RawStore::fail(const Block& block, Error error) {
+  forget_writes();
+  if (block.file) block.file->cut(block.start - block.file_base);
+  failure_ = std::move(error);
+  failure_->text += fmt::format(
+      "; the files end after {} frames, those that follow are counted as store.disk_dropped; free space and start "
+      "again",
+      stored_);
+  log::error("{}", failure_->text);
+  discard();
+}
+
+// The ring came round before the block was on disk: the file ends before it, a new one begins at a landmark ahead.
+void RawStore::lapped(const Block& block) {
+  forget_writes();
+  if (block.file) block.file->cut(block.start - block.file_base);
+  file_.reset();
+  RingPoint mark;
+  // Ends with the first landmark that leaves room for a padding header before it; the writer makes new ones all the
+  // time, and half a ring of them is there already.
+  for (std::uint64_t tries = 0;; ++tries) {
+    const std::uint64_t end = ring_.published().position;
+    const std::uint64_t b = (end - std::min(end, ring_.geometry().data_bytes / 2)) / kBlockBytes + tries % 2;
+    if (!ring_.read_mark(b, mark) || mark.position <= reader_.point().position) continue;
+    const std::uint64_t foreign = mark.position - b * kBlockBytes;
+    if (foreign > 0 && foreign < kRecordHeader) continue;
+    next_ = b * kBlockBytes;
+    break;
+  }
+  reader_.jump(mark);
+  file_base_ = next_;
+  open_written_ = next_;
+  tell();
+}
+
+void RawStore::discard() {
+  const RingPoint end = ring_.published();
+  const RingPoint at = reader_.point();
+  dropped_ += end.frame - at.frame;
+  reader_.advance(end.position - at.position, end.frame - at.frame);
+  tell();
+}
+
+void RawStore::tell(std::uint64_t open_frames, std::uint64_t open_bytes) {
+  const std::uint64_t stored = stored_ + open_frames;
+  const std::uint64_t unread = reader_.unread().frame;
+  count({stored + dropped_, reader_.gap().frames, unread - std::min(unread, open_frames), stored,
+         stored_bytes_ + open_bytes, dropped_});
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> create_raw_store(RingReader reader, const RawStoreOptions& options,
+                                                const hw::CounterFile& counters) {
+  const std::uint64_t file_bytes = reader.memory().geometry().segment_bytes;
+  if (options.quota != 0 && options.quota < 2 * file_bytes) {
+    return input_error(
+        fmt::format("quota {}: must hold at least two files of {} bytes; raise --quota or lower "
+                    "--file-size",
+                    options.quota, file_bytes));
+  }
+  std::error_code failed;
+  fs::create_directories(options.directory, failed);
+  if (failed) return os_error("create directory " + options.directory.string(), failed.value());
+  auto store = std::make_unique<RawStore>(std::move(reader), options, counters);
+  // The first file now: a directory that cannot be written is found before the capture begins.
+  if (auto ok = store->open_file(0); !ok) return ok.error();
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+}  // namespace vigia::vf
