@@ -120,12 +120,16 @@ Ledger Book::finish() {
 
 using Names = std::initializer_list<std::string_view>;
 
-// A line of softnic's own counters: after its death at most one turn of its loop is not booked.
+// What the 82599's packet buffer of 512 KiB can hold of the smallest frames (reference 82599, section 1).
+constexpr std::int64_t kMostBuffered = 512 * 1024 / 64;
+
+// A line of softnic's own counters: after its death at most one turn of its loop is not booked, and what its packet
+// buffer held is gone.
 void softnic_line(Book& book, const LedgerInput& input, int stage, std::string where, Term left,
                   std::vector<Term> right) {
   if (input.softnic_fate == Fate::died) {
     book.after_death(stage, std::move(where), std::move(left), std::move(right), "softnic.in_flight_at_death",
-                     "softnic.unbooked_at_death", kMostUnbooked);
+                     "softnic.unbooked_at_death", kMostUnbooked + kMostBuffered);
   } else {
     book.strict(stage, std::move(where), std::move(left), std::move(right));
   }
