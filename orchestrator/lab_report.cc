@@ -67,8 +67,10 @@ ordered_json agent_json(const LabSetup& setup, const LabResult& result, const Ag
 ordered_json tenant_json(const LabSetup& setup, const LabResult& result, std::size_t index) {
   const TenantSpec& tenant = setup.spec.tenants[index];
   const Party* party = party_named(result, tenant.name);
-  const Number matched = setup.traffic ? Number(setup.traffic->receivers[index].frames * setup.spec.traffic.loop)
-                                       : Number(index == 0 ? setup.frames_to_send : 0);
+  const Number matched =
+      setup.traffic
+          ? Number(setup.traffic->receivers[index].frames * (setup.spec.traffic.gen ? 1 : setup.spec.traffic.loop))
+          : Number(index == 0 ? setup.frames_to_send : 0);
   return {{"name", tenant.name},
           {"vf", tenant.vf},
           {"mac", tenant.mac.text()},

@@ -22,13 +22,16 @@ class Connection {
   bool usable() const noexcept { return usable_; }
   // Whether replies wait for room in the socket.
   bool wants_to_send() const noexcept { return !outbox_.empty(); }
+  // Whether a message has begun to arrive and is not whole.
+  bool in_message() const noexcept { return usable_ && reader_.in_message(); }
+  // Disconnects for a reason that only the owner can see.
+  void give_up(std::string_view why);
   int socket() const noexcept { return socket_.get(); }
   // For an orderly end; the connection is of no use then.
   Fd take_socket() noexcept;
 
  private:
   void answer(Message& message);
-  void give_up(std::string_view why);
 
   Fd socket_;
   const std::string name_;  // of the function, for logs

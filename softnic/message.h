@@ -36,6 +36,8 @@ class MessageReader {
   Message& message() noexcept { return message_; }
   // Forgets the message, before the next advance().
   void next() noexcept;
+  // Whether a message has begun and not come to its end.
+  bool in_message() const noexcept { return received_ != 0; }
   const std::string& fault() const noexcept { return fault_; }
 
  private:

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <deque>
+#include <optional>
 
 #include "hw/fd_passing.h"
 #include "hw/log.h"
@@ -28,6 +29,10 @@ constexpr unsigned kTurn = 64;
 constexpr std::chrono::milliseconds kLinger{500};
 constexpr std::size_t kMaxLeaving = 64;
 constexpr int kLeavingPollMs = 20;
+// How long a message may be under way. Without an end to it, a client that sends half a message together with its own
+// end of the socket would never be seen to leave: we would hold that end open ourselves.
+constexpr std::chrono::seconds kMessageLimit{2};
+constexpr int kStalledPollMs = 100;
 
 }  // namespace
 
@@ -45,6 +50,7 @@ struct Server::Impl {
     Fd listener;
     std::unique_ptr<Connection> client;
     bool watching_output = false;
+    std::optional<Clock::time_point> message_until;  // while a message is under way
     Source from_listener{this, true}, from_client{this, false};
   };
   // A connection that we ended: input is thrown away until the peer closes or the time is up. A plain close() with
@@ -57,6 +63,7 @@ struct Server::Impl {
   Fd epoll;
   std::vector<std::unique_ptr<Endpoint>> endpoints;
   std::deque<Leaving> leaving;
+  unsigned under_way = 0;  // endpoints with message_until
   bool accept_failure_said = false;
 
   Result<Done> watch(int fd, Source& source);
@@ -67,6 +74,8 @@ struct Server::Impl {
   void detach(Endpoint& e);
   void dismiss(Fd socket);
   void reap();
+  void note_progress(Endpoint& e, bool in_message, bool any_served);
+  void end_stalled();
 };
 
 Result<Done> Server::Impl::watch(int fd, Source& source) {
@@ -112,12 +121,34 @@ void Server::Impl::accept_client(Endpoint& e) {
 unsigned Server::Impl::serve(Endpoint& e) {
   if (e.client == nullptr) return 0;  // ended earlier in this batch of events
   const unsigned served = e.client->serve(kTurn);
+  note_progress(e, e.client->in_message(), served > 0);
   if (e.client->usable()) {
     watch_output(e, e.client->wants_to_send());
   } else {
     detach(e);
   }
   return served;
+}
+
+// A message that is begun gets a deadline, which goes when it is whole; the next one that is begun gets its own.
+void Server::Impl::note_progress(Endpoint& e, bool in_message, bool any_served) {
+  if (e.message_until && (!in_message || any_served)) {
+    e.message_until.reset();
+    --under_way;
+  }
+  if (in_message && !e.message_until) {
+    e.message_until = Clock::now() + kMessageLimit;
+    ++under_way;
+  }
+}
+
+void Server::Impl::end_stalled() {
+  const auto now = Clock::now();
+  for (auto& e : endpoints) {
+    if (!e->message_until || now < *e->message_until) continue;
+    e->client->give_up("a message that was begun has not come to its end for 2 s");
+    detach(*e);
+  }
 }
 
 void Server::Impl::watch_output(Endpoint& e, bool on) {
@@ -129,6 +160,7 @@ void Server::Impl::watch_output(Endpoint& e, bool on) {
 }
 
 void Server::Impl::detach(Endpoint& e) {
+  note_progress(e, false, false);
   ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, e.client->socket(), nullptr);
   Fd socket = e.client->take_socket();
   e.client.reset();
@@ -193,6 +225,10 @@ unsigned Server::poll(int timeout_ms) {
   if (!impl_->leaving.empty()) {
     impl_->reap();
     if (timeout_ms < 0 || timeout_ms > kLeavingPollMs) timeout_ms = kLeavingPollMs;
+  }
+  if (impl_->under_way != 0) {
+    impl_->end_stalled();
+    if (timeout_ms < 0 || timeout_ms > kStalledPollMs) timeout_ms = kStalledPollMs;
   }
   const int n = ::epoll_wait(impl_->epoll.get(), events.data(), kEvents, timeout_ms);
   unsigned served = 0;

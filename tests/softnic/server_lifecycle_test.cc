@@ -124,6 +124,21 @@ TEST_F(Lifecycle, MessagesInPiecesAreOneMessage) {
   EXPECT_NE(model.dma().translate(hw::Iova{0x5000}, 4096, true), nullptr) << "with the descriptor of its first byte";
 }
 
+TEST_F(Lifecycle, AnUnfinishedMessageIsGivenUpEvenIfItHoldsItsOwnSocket) {
+  auto client = std::make_unique<RawClient>(*server, path);
+  const Bytes half(1, std::byte{1});
+  ASSERT_TRUE(client->send(half, {client->socket()}));  // now the server holds the client's end, too
+  client->pump();
+  client.reset();
+  EXPECT_EQ(model.detachments, 0u);
+  const auto start = std::chrono::steady_clock::now();
+  while (model.detachments == 0 && std::chrono::steady_clock::now() - start < std::chrono::seconds(5)) {
+    (void)server->poll(1000);
+  }
+  EXPECT_EQ(model.detachments, 1u);
+  RawClient next(*server, path);
+}
+
 TEST_F(Lifecycle, DescriptorsBesideTheHeaderAreNotKept) {
   RawClient client(*server, path);
   const Fd ram = memfd(4096);
