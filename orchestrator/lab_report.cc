@@ -41,13 +41,11 @@ Held held_by(const LabResult& result, const AgentSpec& agent) {
   const Party* party = party_named(result, agent.name);
   if (!party) return {};
   Held held;
-  const bool stores = agent.out != AgentOutput::none;
-  held.frames =
-      stores && party->in_file ? party->in_file : find(party->counters, stores ? "store.stored" : "engine.appended");
-  held.bytes = find(party->counters, stores ? "store.stored_bytes" : "engine.taken_bytes");
+  held.frames = party->in_file ? party->in_file
+                               : find(party->counters, party->stores ? "store.stored" : "engine.appended");
+  held.bytes = find(party->counters, party->stores ? "store.stored_bytes" : "engine.taken_bytes");
+  held.lost = lost_for_agent(result.input, *party);
   held.mirror_copies = find(result.softnic, fmt::format("vf{}.mirror_copies", agent.vf));
-  const Number copies = find(result.softnic, fmt::format("vf{}.copies", agent.vf));
-  if (copies && held.frames) held.lost = *copies > *held.frames ? *copies - *held.frames : 0;
   return held;
 }
 
@@ -121,7 +119,7 @@ std::string lab_opening(const LabSetup& setup) {
 }
 
 std::string lab_text(const LabSetup& setup, const LabResult& result) {
-  std::string text = "\n" + actors_text(setup, result) + "\n" + ledger_text(result.ledger);
+  std::string text = fmt::format("\n{}\n{}", actors_text(setup, result), ledger_text(result.ledger));
   for (const std::string& problem : result.problems) text += fmt::format("Problem: {}.\n", problem);
   text += fmt::format("Ready after {:.2f} s, ran {:.2f} s, stopped in {:.2f} s.\n\n", result.timings.start_s,
                       result.timings.run_s, result.timings.stop_s);

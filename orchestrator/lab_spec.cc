@@ -161,7 +161,8 @@ Result<LabSpec> checked(yaml::Document& document, const std::filesystem::path& f
 
 std::filesystem::path LabSpec::resolve(const std::string& path) const {
   const auto beside = file.parent_path() / path;
-  return std::filesystem::exists(beside) || !std::filesystem::exists(path) ? beside : std::filesystem::path(path);
+  return std::filesystem::exists(beside) || !std::filesystem::exists(path) ? beside.lexically_normal()
+                                                                           : std::filesystem::path(path);
 }
 
 Result<LabSpec> parse_lab(std::string_view text, const std::filesystem::path& file) {

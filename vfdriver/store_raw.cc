@@ -119,6 +119,7 @@ void RawStore::run() {
     settle(block, error);
   }
   if (!failure_) write_open_block(ring_.published(), true);
+  tell();
 }
 
 // False: the stream has ended and only the open block is left.
