@@ -4,12 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <map>
 #include <set>
 
 #include "orchestrator/capture_input.h"
+#include "orchestrator/lab_rate.h"
 #include "pfdriver/yaml_fields.h"
 
 namespace vigia::orch {
@@ -119,19 +118,8 @@ void check_taps(const LabSpec& spec, List& out) {
 
 // --- Traffic --------------------------------------------------------------------------------------------------------
 
-// The judge of rates is softnic; this catches slips before anything starts.
-bool looks_like_a_rate(std::string_view text) {
-  if (text == "max") return true;
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || !(value > 0)) return false;
-  constexpr std::array<std::string_view, 8> kUnits{"x", "pps", "kpps", "mpps", "bps", "kbps", "mbps", "gbps"};
-  const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
-  return std::find(kUnits.begin(), kUnits.end(), unit) != kUnits.end();
-}
-
 void check_rate(const std::string& path, const std::string& rate, List& out) {
-  if (!looks_like_a_rate(rate)) {
+  if (!parse_rate(rate)) {
     out.push_back({path, fmt::format("\"{}\": use max, <n>x, <n>pps, <n>kpps, <n>mpps, <n>mbps or <n>gbps", rate)});
   }
 }
@@ -152,9 +140,8 @@ void check_tenants(const LabSpec& spec, List& out) {
   for (const TenantSpec& t : spec.tenants) {
     if (!t.match.empty()) {
       if (auto filter = Filter::compile(t.match); !filter) out.push_back({t.path + ".match", filter.error().text});
-      if (spec.traffic.gen) out.push_back({t.path + ".match", "generated traffic has no match; leave it out"});
     }
-    if (!t.send.empty()) check_capture(spec, t.path + ".send", t.send, out);
+    if (!t.send.empty() && !t.send.starts_with("gen:")) check_capture(spec, t.path + ".send", t.send, out);
   }
 }
 

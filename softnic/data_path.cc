@@ -48,7 +48,6 @@ void DataPath::decode() {
   count_spoofs_ = r.get(pf::PFVMECM, 0) | PoolMask{r.get(pf::PFVMECM, 1)} << 32;
   buffer_.set_limit(((r.get(pf::RXPBSIZE, 0) & Pbsize::kib_mask) >> Pbsize::kib_shift) * 1024);
   chip_.filters_dirty = false;
-  ++decoded_;
   const std::string_view conflict = receive_on_ ? vt_mode_conflict(r) : std::string_view();
   if (!conflict.empty() && !conflict_logged_) log::warning("pf: {}; pools follow GCR_EXT", conflict);
   conflict_logged_ = !conflict.empty();
@@ -64,6 +63,22 @@ bool DataPath::run(std::uint64_t now_ns) {
   moved = receive_burst() || moved;
   publish();
   return moved;
+}
+
+DataPath::Classified::Classified(const DataPath& path, FrameBytes frame)
+    : l2(parse_l2(frame)),
+      selection(select_from_network(path.tables_, l2)),
+      pools(path.receive_on_ ? selection.pools : 0),
+      parsed(parse(path, frame)) {}
+
+DataPath::Classified::Classified(const DataPath& path, FrameBytes frame, unsigned sender)
+    : l2(parse_l2(frame)),
+      selection(select_from_pool(path.tables_, l2, sender)),
+      pools(path.receive_on_ ? selection.pools : 0),  // no local switching either while the receiver is off (8.5)
+      parsed(parse(path, frame)) {}
+
+QueueChoice::Parsed DataPath::Classified::parse(const DataPath& path, FrameBytes frame) const {
+  return pools != 0 ? path.choice_->parse(frame, l2) : QueueChoice::Parsed{};
 }
 
 void DataPath::find_targets(const L2Key& l2, const QueueChoice::Parsed& parsed, PoolMask pools, PoolMask mirrored,
@@ -127,7 +142,7 @@ std::uint64_t status_of(const L2Key& l2, const Selection& selection, bool local)
 void DataPath::write_to_targets(FrameBytes frame, const Classified& c, bool local) {
   const RxFrame rx{frame, c.parsed.word0, status_of(c.l2, c.selection, local), c.l2.tci, c.l2.tagged, c.l2.multicast()};
   for (unsigned i = 0; i < target_count_; ++i) write_to(targets_[i], rx);
-  count_copies(frame.size(), c.selection.pools, local);
+  count_copies(frame.size(), c.pools, local);
 }
 
 void DataPath::enqueue(FrameBytes frame, const Classified& c, bool from_network) {
@@ -139,10 +154,10 @@ void DataPath::enqueue(FrameBytes frame, const Classified& c, bool from_network)
   entry.status = status_of(c.l2, c.selection, !from_network);
   entry.hash = c.parsed.hash;
   entry.ethertype_filter = c.parsed.ethertype_filter;
-  entry.pools = c.selection.pools;
+  entry.pools = c.pools;
   entry.mirrored = c.selection.mirrored;
   buffer_.push(entry, frame);
-  count_copies(frame.size(), c.selection.pools, !from_network);
+  count_copies(frame.size(), c.pools, !from_network);
   if (from_network) --tally_.routed;  // it is counted there when it leaves the buffer
 }
 

@@ -49,7 +49,7 @@ class DataPath {
 
  private:
   // A closed-loop wire waits so long for a queue that takes nothing; then not until the queue takes again.
-  static constexpr std::uint64_t kPatienceNs = 100'000'000;
+  static constexpr std::uint64_t kPatienceNs = 1'000'000'000;
   static constexpr unsigned kBurst = 64;
 
   enum class Wait : std::uint8_t { no, for_reader, blocked };
@@ -59,10 +59,19 @@ class DataPath {
     std::uint8_t pool;
     bool mirrored;
   };
+  // What the switch says about a frame. Built in place and never copied: copying such a struct right after it was
+  // written stalls the store buffer, which cost a fifth of the speed (benchmarks/bench_device).
   struct Classified {
-    L2Key l2;
-    Selection selection;
-    QueueChoice::Parsed parsed;
+    Classified(const DataPath& path, FrameBytes frame);                   // from the network
+    Classified(const DataPath& path, FrameBytes frame, unsigned sender);  // from a pool
+    Classified(const Classified&) = delete;
+    Classified& operator=(const Classified&) = delete;
+    QueueChoice::Parsed parse(const DataPath& path, FrameBytes frame) const;
+
+    const L2Key l2;
+    const Selection selection;
+    const PoolMask pools;  // of the selection, none while the receiver is off
+    const QueueChoice::Parsed parsed;
   };
 
   // Delivery (data_path.cc)
@@ -80,9 +89,9 @@ class DataPath {
 
   // From the network (data_path_wire.cc)
   bool receive_burst();
-  void classify(FrameBytes frame);
-  bool hold_wire(FrameBytes frame);
-  void receive(FrameBytes frame, const Classified& c);
+  Wait look_ahead(FrameBytes frame, const Classified& c);
+  bool hold_wire(Wait wait);
+  void receive(FrameBytes frame, const Classified& c, Wait wait);
   bool count_verdict(Verdict verdict);
   void accept(FrameBytes frame, const L2Key& l2);
 
@@ -108,13 +117,10 @@ class DataPath {
   std::unique_ptr<QueueChoice> choice_;
   bool receive_on_ = false, transmit_on_ = false, pad_ = true, mac_loopback_ = false;
   PoolMask count_spoofs_ = 0;
-  std::uint64_t decoded_ = 0;  // changes with every decode()
 
   // The frame that the wire offers
   bool started_ = false, wire_ended_ = false;
   const WireFrame* held_ = nullptr;
-  std::uint64_t classified_for_ = 0;  // decode() it was classified with; 0: not yet
-  Classified held_class_;
   std::uint64_t held_since_ns_ = 0;
   WireClock clock_;
   LineRate line_;

@@ -101,9 +101,7 @@ void DataPath::send_frame(unsigned q, unsigned pool, std::vector<std::byte>& sto
 }
 
 void DataPath::send_classified(FrameBytes frame, unsigned q, unsigned pool) {
-  Classified c;
-  c.l2 = parse_l2(frame);
-  c.selection = select_from_pool(tables_, c.l2, pool);
+  const Classified c(*this, frame, pool);
   switch (c.selection.verdict) {
     case Verdict::mac_spoofed:
     case Verdict::vlan_spoofed:
@@ -119,15 +117,13 @@ void DataPath::send_classified(FrameBytes frame, unsigned q, unsigned pool) {
     case Verdict::vlan_filter:
       break;
   }
-  if (!receive_on_) c.selection.pools = 0;  // no local switching while the receiver is off (8.5)
-  const bool local = c.selection.pools != 0, wire = c.selection.to_wire;
+  const bool local = c.pools != 0, wire = c.selection.to_wire;
   ++(wire ? local ? tally_.tx_both : tally_.tx_wire_only : local ? tally_.tx_local_only : tally_.tx_nowhere);
   ++tx_tally_[q].frames;
   tx_tally_[q].bytes += frame.size();
   chip_.tx[q].sent(now_ns_, static_cast<std::uint32_t>(frame.size()) + kLayer1Overhead);
   if (local) {
-    c.parsed = choice_->parse(frame, c.l2);
-    find_targets(c.l2, c.parsed, c.selection.pools, c.selection.mirrored, true);
+    find_targets(c.l2, c.parsed, c.pools, c.selection.mirrored, true);
     const bool wait = !buffer_.empty() || (timed_ && !budget_.allows()) ||
                       must_wait_for_targets(static_cast<std::uint32_t>(frame.size())) != Wait::no;
     if (wait && buffer_.room_for(frame.size())) {
@@ -151,11 +147,8 @@ void DataPath::emit(FrameBytes frame, const L2Key& l2) {
   if (tx_pcap_ != nullptr) tx_pcap_->write(frame, now_ns_ + epoch_offset_ns_);
   if (!mac_loopback_) return;
   // HLREG0.LPBK: the MAC takes as received what it sends.
-  Classified c;
-  c.l2 = l2;
-  c.selection = select_from_network(tables_, l2);
-  if (c.selection.pools != 0) c.parsed = choice_->parse(frame, l2);
-  receive(frame, c);
+  const Classified c(*this, frame);
+  receive(frame, c, look_ahead(frame, c));
 }
 
 }  // namespace vigia::softnic

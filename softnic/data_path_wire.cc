@@ -18,52 +18,44 @@ bool DataPath::receive_burst() {
   if (!started_ || wire_ == nullptr) return false;
   bool moved = false;
   for (unsigned n = 0; n < kBurst && !wire_ended_; ++n) {
+    if (held_ == nullptr) held_ = wire_->next();
     if (held_ == nullptr) {
-      held_ = wire_->next();
-      classified_for_ = 0;
-      if (held_ == nullptr) {
-        wire_ended_ = moved = true;
-        break;
-      }
+      wire_ended_ = moved = true;
+      break;
     }
     if (!clock_.due(held_->departure_ns, now_ns_) || (timed_ && !line_.free(now_ns_))) break;
     const FrameBytes frame = held_->bytes;
-    if (classified_for_ != decoded_) classify(frame);
-    if (closed_loop_ && hold_wire(frame)) break;
+    const Classified c(*this, frame);
+    const Wait wait = look_ahead(frame, c);
+    if (closed_loop_ && hold_wire(wait)) break;
     if (timed_) line_.take(now_ns_, static_cast<std::uint32_t>(frame.size()) + kLayer1Overhead);
-    receive(frame, held_class_);
+    receive(frame, c, wait);
     held_ = nullptr;
     moved = true;
   }
   return moved;
 }
 
-void DataPath::classify(FrameBytes frame) {
-  held_class_.l2 = parse_l2(frame);
-  held_class_.selection = select_from_network(tables_, held_class_.l2);
-  if (held_class_.selection.pools != 0) held_class_.parsed = choice_->parse(frame, held_class_.l2);
-  classified_for_ = decoded_;
+// What would keep the frame from its receivers. Finds the targets unless there are none or others are in front.
+DataPath::Wait DataPath::look_ahead(FrameBytes frame, const Classified& c) {
+  if (c.pools == 0) return Wait::no;
+  if (!buffer_.empty()) return buffer_waits_for_reader_ ? Wait::for_reader : Wait::blocked;
+  find_targets(c.l2, c.parsed, c.pools, c.selection.mirrored, false);
+  const Wait wait = must_wait_for_targets(static_cast<std::uint32_t>(frame.size()));
+  return wait == Wait::no && timed_ && !budget_.allows() ? Wait::blocked : wait;
 }
 
-// Whether a closed-loop wire has to wait with its frame.
-bool DataPath::hold_wire(FrameBytes frame) {
-  bool hold = false;
-  if (receive_on_ && held_class_.selection.verdict == Verdict::accepted) {
-    if (buffer_.empty()) {
-      find_targets(held_class_.l2, held_class_.parsed, held_class_.selection.pools, held_class_.selection.mirrored,
-                   false);
-      hold = must_wait_for_targets(static_cast<std::uint32_t>(frame.size())) == Wait::for_reader;
-    } else {
-      hold = buffer_waits_for_reader_;
-    }
-  }
-  if (hold) {
+// Whether a closed-loop wire keeps its frame; counts how long.
+bool DataPath::hold_wire(Wait wait) {
+  if (wait == Wait::for_reader) {
     if (held_since_ns_ == 0) held_since_ns_ = now_ns_;
-  } else if (held_since_ns_ != 0) {
+    return true;
+  }
+  if (held_since_ns_ != 0) {
     tally_.held_ns += now_ns_ - held_since_ns_;
     held_since_ns_ = 0;
   }
-  return hold;
+  return false;
 }
 
 bool DataPath::count_verdict(Verdict verdict) {
@@ -101,34 +93,26 @@ void DataPath::accept(FrameBytes frame, const L2Key& l2) {
   }
 }
 
-void DataPath::receive(FrameBytes frame, const Classified& c) {
+// wait: what look_ahead() said.
+void DataPath::receive(FrameBytes frame, const Classified& c, Wait wait) {
   ++tally_.sent;
   tally_.sent_bytes += frame.size();
   if (!receive_on_) {
     ++tally_.disabled;
+  } else if (!count_verdict(c.selection.verdict)) {
     return;
-  }
-  if (!count_verdict(c.selection.verdict)) return;
-  if (c.selection.pools == 0) {
+  } else if (c.pools == 0) {
     accept(frame, c.l2);
     ++tally_.no_pool;
-    return;
-  }
-  const bool direct = buffer_.empty() && (!timed_ || budget_.allows());
-  if (direct) {
-    find_targets(c.l2, c.parsed, c.selection.pools, c.selection.mirrored, false);
-    if (must_wait_for_targets(static_cast<std::uint32_t>(frame.size())) == Wait::no) {
-      accept(frame, c.l2);
-      write_to_targets(frame, c, false);
-      return;
-    }
-  }
-  if (!buffer_.room_for(frame.size())) {
+  } else if (wait == Wait::no) {
+    accept(frame, c.l2);
+    write_to_targets(frame, c, false);
+  } else if (buffer_.room_for(frame.size())) {
+    accept(frame, c.l2);
+    enqueue(frame, c, true);
+  } else {
     ++tally_.missed;
-    return;
   }
-  accept(frame, c.l2);
-  enqueue(frame, c, true);
 }
 
 }  // namespace vigia::softnic

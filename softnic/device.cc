@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace vigia::softnic {
 
 using namespace hw::ixgbe;
@@ -73,6 +75,11 @@ std::string Device::waits_for() const {
   const unsigned ready = ready_receivers();
   if (ready >= options_.start_when_ready) return {};
   return fmt::format("VF receivers: {} of {} are ready", ready, options_.start_when_ready);
+}
+
+bool Device::has_clients() const {
+  const auto attached = [](const auto& core) { return core->attached; };
+  return chip_->pf_core->attached || std::any_of(chip_->vf_cores.begin(), chip_->vf_cores.end(), attached);
 }
 
 std::map<std::string, std::uint64_t> Device::faults() const {

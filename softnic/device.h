@@ -43,6 +43,9 @@ class Device {
   // doorbells in memory.
   std::uint64_t may_sleep_ns(std::uint64_t now_ns) const { return data_path_->next_due(now_ns); }
 
+  // Whether a client has touched any function and not left since.
+  bool has_clients() const;
+
   bool wire_started() const { return data_path_->wire_started(); }
   bool wire_done() const { return data_path_->wire_done(); }
   // What the wire waits for, for the operator; empty when it has started.

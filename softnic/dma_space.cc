@@ -29,7 +29,7 @@ struct Identity {
   dev_t device;
   ino_t inode;
   bool writable;
-  friend auto operator<=>(const Identity&, const Identity&) = default;
+  friend bool operator==(const Identity&, const Identity&) = default;
 };
 
 Error refuse(hw::Iova iova, std::uint64_t bytes, std::string_view why) {

@@ -2,37 +2,22 @@
 // Capture files of every kind, written byte by byte: what libpcap does not write, wires must read.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "tests/temp_dir.h"
+
 namespace vigia::softnic {
 
-// A directory that goes away with the test.
-class TempDir {
+// A folder for the captures of one test.
+class CaptureDir : public test::TempDir {
  public:
-  TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "vigia-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(name.data()), nullptr);
-    path_ = name;
-  }
-  ~TempDir() { std::filesystem::remove_all(path_); }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
+  std::string file(const std::string& name) const { return (*this / name).string(); }
   std::string write(const std::string& name, const std::string& bytes) const {
     std::ofstream(file(name), std::ios::binary) << bytes;
     return file(name);
   }
-
- private:
-  std::filesystem::path path_;
 };
 
 template <class... T>

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <pcap/pcap.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,7 @@ using testing::HasSubstr;
 std::vector<std::byte> frame(std::size_t bytes, unsigned fill) { return {bytes, static_cast<std::byte>(fill)}; }
 
 TEST(TxPcap, RefusesOtherNames) {
-  const TempDir dir;
+  const CaptureDir dir;
   for (const char* name : {"out", "out.cap", "out.pcap.gz", "pcap"}) {
     auto file = TxPcap::create(dir.file(name));
     ASSERT_FALSE(file);
@@ -32,7 +33,7 @@ TEST(TxPcap, RefusesOtherNames) {
 }
 
 TEST(TxPcap, BothFormatsReadBackToTheNanosecond) {
-  const TempDir dir;
+  const CaptureDir dir;
   for (const char* name : {"out.pcapng", "out.pcap"}) {
     SCOPED_TRACE(name);
     auto file = TxPcap::create(dir.file(name));
@@ -67,7 +68,7 @@ TEST(TxPcap, BothFormatsReadBackToTheNanosecond) {
 
 // /dev/full behind a name with the right suffix: every write that reaches it fails.
 TEST(TxPcap, FullDiskIsSaidAndCounted) {
-  const TempDir dir;
+  const CaptureDir dir;
   for (const char* name : {"full.pcapng", "full.pcap"}) {
     SCOPED_TRACE(name);
     std::filesystem::create_symlink("/dev/full", dir.file(name));
@@ -85,7 +86,7 @@ TEST(TxPcap, FullDiskIsSaidAndCounted) {
 }
 
 TEST(TxPcap, FullDiskIsSeenAtTheEnd) {
-  const TempDir dir;
+  const CaptureDir dir;
   std::filesystem::create_symlink("/dev/full", dir.file("full.pcapng"));
   auto file = TxPcap::create(dir.file("full.pcapng"));
   ASSERT_TRUE(file);

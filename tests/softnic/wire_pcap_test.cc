@@ -6,6 +6,9 @@
 #include <pcap/pcap.h>
 #include <sys/stat.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,7 +49,7 @@ std::vector<Got> replay(const std::string& file, Rate rate = kOriginal, std::uin
 }
 
 TEST(PcapWire, RefusesWhatIsNoFile) {
-  const TempDir dir;
+  const CaptureDir dir;
   EXPECT_THAT(refused(dir.file("none")).text, AllOf(HasSubstr("none"), HasSubstr("No such file")));
   EXPECT_EQ(refused(dir.file("none")).exit_status(), 2);
   EXPECT_THAT(refused(dir.file("")).text, HasSubstr("not a regular file"));
@@ -55,7 +58,7 @@ TEST(PcapWire, RefusesWhatIsNoFile) {
 }
 
 TEST(PcapWire, RefusesWhatIsNoCapture) {
-  const TempDir dir;
+  const CaptureDir dir;
   for (const std::string& bytes :
        {std::string("hello, this is a text file with words"), std::string(), std::string("\xd4\xc3", 2)}) {
     const Error e = refused(dir.write("x.pcap", bytes));
@@ -65,7 +68,7 @@ TEST(PcapWire, RefusesWhatIsNoCapture) {
 }
 
 TEST(PcapWire, RefusesOtherLinkTypesByName) {
-  const TempDir dir;
+  const CaptureDir dir;
   const struct {
     std::uint32_t link;
     const char* name;
@@ -91,7 +94,7 @@ TEST(PcapWire, RefusesOtherLinkTypesByName) {
 }
 
 TEST(PcapWire, RefusesCutFilesAndCountsWhatIsWhole) {
-  const TempDir dir;
+  const CaptureDir dir;
   const std::string three = pcap_header() + pcap_record(1, 0, frame(100, 'a')) + pcap_record(2, 0, frame(100, 'b')) +
                             pcap_record(3, 0, frame(100, 'c'));
   for (const std::size_t missing : {1u, 99u, 100u, 101u, 115u}) {
@@ -106,12 +109,12 @@ TEST(PcapWire, RefusesCutFilesAndCountsWhatIsWhole) {
 }
 
 TEST(PcapWire, RefusesEmptyCaptures) {
-  const TempDir dir;
+  const CaptureDir dir;
   EXPECT_THAT(refused(dir.write("x.pcap", pcap_header())).text, HasSubstr("holds no frames"));
 }
 
 TEST(PcapWire, CutsLengthsThatCannotBe) {
-  const TempDir dir;
+  const CaptureDir dir;
   auto wire = open_pcap_wire({dir.write("y.pcap", pcap_header() + pcap_record(1, 0, frame(60, 'a'), 0xffffffff) +
                                                       pcap_record(1, 0, frame(60, 'b'), 1 << 20)),
                               {},
@@ -127,7 +130,7 @@ TEST(PcapWire, CutsLengthsThatCannotBe) {
 }
 
 TEST(PcapWire, RefusesWhatDoesNotFitInMemory) {
-  const TempDir dir;
+  const CaptureDir dir;
   const std::string file = dir.write("x.pcap", pcap_header() + pcap_record(1, 0, frame(1000, 'a')));
   const Error e = refused(file, 1007);
   EXPECT_THAT(e.text, AllOf(HasSubstr("1 frames"), HasSubstr("MiB"), HasSubstr("editcap")));
@@ -137,7 +140,7 @@ TEST(PcapWire, RefusesWhatDoesNotFitInMemory) {
 }
 
 TEST(PcapWire, PadsAndZeroFillsAndCounts) {
-  const TempDir dir;
+  const CaptureDir dir;
   const std::string file = dir.write(
       "x.pcap", pcap_header() + pcap_record(1, 0, frame(60, 'a')) + pcap_record(1, 0, frame(59, 'b')) +
                     pcap_record(1, 0, frame(40, 'c'), 50) + pcap_record(1, 0, frame(64, 'd'), 1514) +
@@ -161,7 +164,7 @@ TEST(PcapWire, PadsAndZeroFillsAndCounts) {
 }
 
 TEST(PcapWire, ReadsEveryKindOfStamp) {
-  const TempDir dir;
+  const CaptureDir dir;
   const std::string micro = dir.write(
       "micro.pcap", pcap_header() + pcap_record(100, 999'999, frame(60, 'a')) + pcap_record(101, 2, frame(60, 'b')));
   EXPECT_EQ(replay(micro)[1].departure, 3'000u);
@@ -178,7 +181,7 @@ TEST(PcapWire, ReadsEveryKindOfStamp) {
 }
 
 TEST(PcapWire, SeamsCountAsNoTime) {
-  const TempDir dir;
+  const CaptureDir dir;
   const std::string file =
       dir.write("x.pcap", pcap_header() + pcap_record(1000, 0, frame(60, 'a')) + pcap_record(1001, 0, frame(60, 'b')) +
                               pcap_record(900, 0, frame(60, 'c')) + pcap_record(902, 0, frame(60, 'd')) +
@@ -193,7 +196,7 @@ TEST(PcapWire, SeamsCountAsNoTime) {
 }
 
 TEST(PcapWire, Rates) {
-  const TempDir dir;
+  const CaptureDir dir;
   const std::string file =
       dir.write("x.pcap", pcap_header() + pcap_record(1, 0, frame(60, 'a')) + pcap_record(1, 500, frame(1514, 'b')) +
                               pcap_record(1, 900, frame(60, 'c')));
@@ -212,7 +215,7 @@ TEST(PcapWire, Rates) {
 }
 
 TEST(PcapWire, Loops) {
-  const TempDir dir;
+  const CaptureDir dir;
   const std::string file =
       dir.write("x.pcap", pcap_header() + pcap_record(1, 0, frame(60, 'a')) + pcap_record(1, 100, frame(60, 'b')) +
                               pcap_record(1, 400, frame(40, 'c')));

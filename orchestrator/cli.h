@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line of the host command `vigia`.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace vigia::orch {
+
+// After parsing: if the subcommand was given, run() does the work, prints, and returns the process's exit status.
+struct HostCommand {
+  CLI::App* subcommand;  // owned by the App it was added to
+  std::function<int()> run;
+};
+
+HostCommand add_lab_command(CLI::App& app);
+HostCommand add_ledger_command(CLI::App& app);
+HostCommand add_explain_command(CLI::App& app);
+// Completes whatever app holds when it is run, so it may be added first or last.
+HostCommand add_completion_command(CLI::App& app);
+
+}  // namespace vigia::orch
