@@ -112,6 +112,7 @@ Result<WireSpec> parse_pcap(std::string_view text) {
                                      : number(kv, 1, kMostFrames, spec.count);
     if (!done) return done.error();
   }
+  if (spec.loop > 1 && spec.count != 0) return input_error("loop and count both say how long; expected one of them");
   return wire;
 }
 
