@@ -51,6 +51,7 @@ TEST_F(BringUp, EachWaitHasADeadlineAndASentence) {
   nic_.rst_sticks = true;
   EXPECT_EQ(error(), "bring up fake:pf, step 'reset': CTRL.RST off again: not seen within 1000 ms");
   nic_.rst_sticks = false;
+  nic_.set(reg::CTRL.at(), 0);
   nic_.eeprom_silent = true;
   EXPECT_EQ(error(), "bring up fake:pf, step 'wait for EEPROM': EEC.AUTO_RD: not seen within 1000 ms");
   nic_.eeprom_silent = false;

@@ -26,12 +26,12 @@ struct Case {
   std::string text, expected;
 };
 
-class Refusals : public testing::TestWithParam<Case> {};
+class ConfigRefusals : public testing::TestWithParam<Case> {};
 
-TEST_P(Refusals, NameFileLineKeyAndRemedy) { EXPECT_EQ(refusal(GetParam().text), GetParam().expected); }
+TEST_P(ConfigRefusals, NameFileLineKeyAndRemedy) { EXPECT_EQ(refusal(GetParam().text), GetParam().expected); }
 
 INSTANTIATE_TEST_SUITE_P(
-    Config, Refusals,
+    Config, ConfigRefusals,
     testing::Values(
         Case{"Empty", "",
              "pf.yaml:1: the file is empty\npf.yaml:1: has no key pf; `vigia pf explain` prints the schema"},
@@ -94,7 +94,7 @@ INSTANTIATE_TEST_SUITE_P(
              "pf.yaml:5: pf.taps[1].name: \"t\" is the name of pf.taps[0] too"},
         Case{"TapNoName", "pf:\n  vfs: 2\n  taps:\n    - {from: [0], to: 1}\n",
              "pf.yaml:4: pf.taps[0].name: is missing; it is text"}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& row) { return row.param.name; });
 
 TEST(Config, ListsEveryFaultByLine) {
   EXPECT_EQ(refusal("pf:\n  vfs: 99\n  loopback: maybe\n  vf:\n    - {index: 0, trsut: true}\n  mtu: 1\n"),

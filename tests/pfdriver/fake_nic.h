@@ -16,9 +16,11 @@
 
 namespace vigia::pf::test {
 
+namespace reg = hw::ixgbe::pf;
+
 class FakeNic final : public hw::Bar::Trap, public hw::PciFunction {
  public:
-  FakeNic() : bar_(hw::ixgbe::pf::kBarSize, *this) { reset_registers(); }
+  FakeNic() : bar_(reg::kBarSize, *this) { reset_registers(); }
 
   hw::Bar& bar() { return bar_; }
 
@@ -34,17 +36,17 @@ class FakeNic final : public hw::Bar::Trap, public hw::PciFunction {
   // The VF's side of a mailbox, legacy style: words and REQ.
   void vf_sends(unsigned vf, const hw::ixgbe::mbx::Message& message) {
     for (unsigned w = 0; w < message.size(); ++w) mailbox(vf, w) = message[w];
-    registers_[hw::ixgbe::pf::PFMBICR.at(vf / 16)] |= 1u << vf % 16;
+    registers_[reg::PFMBICR.at(vf / 16)] |= 1u << vf % 16;
   }
   void vf_acks(unsigned vf) {
-    registers_[hw::ixgbe::pf::PFMBICR.at(vf / 16)] |= 1u << (vf % 16 + 16);
+    registers_[reg::PFMBICR.at(vf / 16)] |= 1u << (vf % 16 + 16);
     sts_[vf] = false;
   }
   void vf_takes_lock(unsigned vf, bool on) { vfu_[vf] = on; }
   void vf_resets(unsigned vf) {
-    registers_[hw::ixgbe::pf::PFVFLRE.at(vf / 32)] |= 1u << vf % 32;
-    registers_[hw::ixgbe::pf::PFVFRE.at(vf / 32)] &= ~(1u << vf % 32);
-    registers_[hw::ixgbe::pf::PFVFTE.at(vf / 32)] &= ~(1u << vf % 32);
+    registers_[reg::PFVFLRE.at(vf / 32)] |= 1u << vf % 32;
+    registers_[reg::PFVFRE.at(vf / 32)] &= ~(1u << vf % 32);
+    registers_[reg::PFVFTE.at(vf / 32)] &= ~(1u << vf % 32);
   }
   bool vf_has_message(unsigned vf) const { return sts_[vf]; }
   bool vf_was_acked(unsigned vf) const { return ack_[vf]; }
@@ -63,16 +65,16 @@ class FakeNic final : public hw::Bar::Trap, public hw::PciFunction {
   std::uint32_t read32(std::uint32_t offset) noexcept override {
     using namespace hw::ixgbe;
     if (dead) return ~0u;
-    if (offset == pf::STATUS.at()) return bus_idle() ? 0 : Status::primary_enable;
-    if (offset == pf::PFQDE.at()) return queue_drop_[registers_[offset] >> Pfqde::index_shift & 0x7f];
-    if (offset == pf::RTTBCNRC.at()) return queue_rate_[registers_[pf::RTTDQSEL.at()] & 0x7f];
-    if (offset == pf::LINKS.at()) return no_link ? 0 : Links::up | Links::speed_10g;
-    if (const int vf = pf::PFMAILBOX.index_of(offset); in(offset, pf::PFMAILBOX) && vf >= 0) {
+    if (offset == reg::STATUS.at()) return bus_idle() ? 0 : Status::primary_enable;
+    if (offset == reg::PFQDE.at()) return queue_drop_[registers_[offset] >> Pfqde::index_shift & 0x7f];
+    if (offset == reg::RTTBCNRC.at()) return queue_rate_[registers_[reg::RTTDQSEL.at()] & 0x7f];
+    if (offset == reg::LINKS.at()) return no_link ? 0 : Links::up | Links::speed_10g;
+    if (const int vf = reg::PFMAILBOX.index_of(offset); in(offset, reg::PFMAILBOX) && vf >= 0) {
       const auto v = static_cast<unsigned>(vf);
       return (vfu_[v] ? mbx::PfBit::vfu : 0) | (pfu_[v] ? mbx::PfBit::pfu : 0);
     }
     const std::uint32_t value = registers_[offset];
-    if (offset == pf::EICR.at()) registers_[offset] = 0;
+    if (offset == reg::EICR.at()) registers_[offset] = 0;
     return value;
   }
 
@@ -84,20 +86,20 @@ class FakeNic final : public hw::Bar::Trap, public hw::PciFunction {
     }
     if (swallow == offset) return;
     written.push_back(offset);
-    if (offset == pf::CTRL.at()) return control(value);
-    if (offset == pf::PFQDE.at() && (value & Pfqde::we) != 0) {
+    if (offset == reg::CTRL.at()) return control(value);
+    if (offset == reg::PFQDE.at() && (value & Pfqde::we) != 0) {
       queue_drop_[value >> Pfqde::index_shift & 0x7f] = value & Pfqde::qde;
     }
-    if (offset == pf::RTTBCNRC.at()) queue_rate_[registers_[pf::RTTDQSEL.at()] & 0x7f] = value;
-    if (in(offset, pf::PFMBICR)) {
+    if (offset == reg::RTTBCNRC.at()) queue_rate_[registers_[reg::RTTDQSEL.at()] & 0x7f] = value;
+    if (in(offset, reg::PFMBICR)) {
       registers_[offset] &= ~value;
       return;
     }
-    if (in(offset, pf::PFVFLREC)) {
-      registers_[pf::PFVFLRE.at((offset - pf::PFVFLREC.at(0)) / 4)] &= ~value;
+    if (in(offset, reg::PFVFLREC)) {
+      registers_[reg::PFVFLRE.at((offset - reg::PFVFLREC.at(0)) / 4)] &= ~value;
       return;
     }
-    if (in(offset, pf::PFMAILBOX)) return mailbox_control((offset - pf::PFMAILBOX.at(0)) / 4, value);
+    if (in(offset, reg::PFMAILBOX)) return mailbox_control((offset - reg::PFMAILBOX.at(0)) / 4, value);
     registers_[offset] = value;
   }
 
@@ -130,26 +132,24 @@ class FakeNic final : public hw::Bar::Trap, public hw::PciFunction {
   static bool in(std::uint32_t offset, const R& reg) {
     return offset >= reg.at(0) && offset <= reg.at(R::count - 1);
   }
-  std::uint32_t& mailbox(unsigned vf, unsigned w) { return registers_[hw::ixgbe::pf::PFMBMEM.at(vf * 16 + w)]; }
-  bool bus_idle() {
-    return !bus_stuck && (registers_[hw::ixgbe::pf::CTRL.at()] & hw::ixgbe::Ctrl::primary_disable) != 0;
-  }
+  std::uint32_t& mailbox(unsigned vf, unsigned w) { return registers_[reg::PFMBMEM.at(vf * 16 + w)]; }
+  bool bus_idle() { return !bus_stuck && (registers_[reg::CTRL.at()] & hw::ixgbe::Ctrl::primary_disable) != 0; }
 
   void control(std::uint32_t value) {
     using namespace hw::ixgbe;
     if ((value & Ctrl::rst) != 0) {
       reset_registers();
-      registers_[pf::CTRL.at()] = rst_sticks ? Ctrl::rst : 0;
+      registers_[reg::CTRL.at()] = rst_sticks ? Ctrl::rst : 0;
       return;
     }
-    registers_[pf::CTRL.at()] = value;
+    registers_[reg::CTRL.at()] = value;
   }
 
   void mailbox_control(unsigned vf, std::uint32_t value) {
     using namespace hw::ixgbe;
     if ((value & mbx::PfBit::rvfu) != 0) {
       vfu_[vf] = false;
-      registers_[pf::PFMBICR.at(vf / 16)] &= ~(0x10001u << vf % 16);
+      registers_[reg::PFMBICR.at(vf / 16)] &= ~(0x10001u << vf % 16);
     }
     if ((value & mbx::PfBit::pfu) == 0) {
       pfu_[vf] = false;
@@ -167,16 +167,16 @@ class FakeNic final : public hw::Bar::Trap, public hw::PciFunction {
     queue_drop_.fill(0);
     queue_rate_.fill(0);
     for (std::uint32_t i = 0; i < 128; ++i) {
-      registers_[pf::MTA.at(i)] = registers_[pf::VFTA.at(i)] = registers_[pf::PFVLVFB.at(i)] = 0xdead'beef;
-      registers_[pf::RAL.at(i)] = 0x1234'5678;
+      registers_[reg::MTA.at(i)] = registers_[reg::VFTA.at(i)] = registers_[reg::PFVLVFB.at(i)] = 0xdead'beef;
+      registers_[reg::RAL.at(i)] = 0x1234'5678;
     }
-    for (std::uint32_t i = 0; i < 256; ++i) registers_[pf::MPSAR.at(i)] = 0xffff'ffff;
-    registers_[pf::RAL.at(0)] = 0x82'00'00'02;
-    registers_[pf::RAH.at(0)] = Rah::av | 0x9059;
-    registers_[pf::EEC.at()] = eeprom_silent ? 0 : Eec::present | Eec::auto_read_done;
-    registers_[pf::RDRXCTL.at()] = Rdrxctl::dmaidone;
-    registers_[pf::SECRXSTAT.at()] = receiver_silent ? 0 : Secrx::rdy;
-    registers_[pf::MAXFRS.at()] = 0x05EEu << 16;
+    for (std::uint32_t i = 0; i < 256; ++i) registers_[reg::MPSAR.at(i)] = 0xffff'ffff;
+    registers_[reg::RAL.at(0)] = 0x82'00'00'02;
+    registers_[reg::RAH.at(0)] = Rah::av | 0x9059;
+    registers_[reg::EEC.at()] = eeprom_silent ? 0 : Eec::present | Eec::auto_read_done;
+    registers_[reg::RDRXCTL.at()] = Rdrxctl::dmaidone;
+    registers_[reg::SECRXSTAT.at()] = receiver_silent ? 0 : Secrx::rdy;
+    registers_[reg::MAXFRS.at()] = 0x05EEu << 16;
   }
 
   const std::string name_ = "fake:pf";

@@ -117,7 +117,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"More", with_mac(Id::set_macvlan, kFree, 1), ready(), ordinary(), kOk,
             "VF 1 (web) also uses address 02:00:00:00:00:09", true},
         Row{"ClearNone", with_mac(Id::set_macvlan, {}, 0), ready(), assigned(), kOk, "", false}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& row) { return row.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(
     Vlan, Table,
@@ -147,7 +147,7 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"Add", message(Id::set_vlan, 1, 5), ready(), ordinary(), kOk, "", true},
         Row{"AddZero", message(Id::set_vlan, 1, 0), ready(), ordinary(), kOk, "", true},
         Row{"RemoveZeroSilently", message(Id::set_vlan, 0, 0), ready(), ordinary(), kOk, "", false}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& row) { return row.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(
     Lpe, Table,
@@ -169,7 +169,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Row{"Ordinary", message(Id::set_lpe, 0, 1518), ready(Api::v1_0), ordinary(), kOk, "", false},
                     Row{"JumboOnJumboPort", message(Id::set_lpe, 0, 9018), ready(Api::v1_1), with(ordinary(), kJumbo),
                         kOk, "", true}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& row) { return row.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(
     Queries, Table,
@@ -195,7 +195,7 @@ INSTANTIATE_TEST_SUITE_P(
                         "VF 1 (web): unknown refused: message 00000077 is not known"},
                     Row{"ResetWithAnArgument", message(Id::reset, 1), ready(), ordinary(), kNo,
                         "VF 1 (web): RESET refused: message 00010001 is not known"}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& row) { return row.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(
     Xcast, Table,
@@ -219,7 +219,7 @@ INSTANTIATE_TEST_SUITE_P(
             "VF 1 (web): SET_MULTICAST refused: 31 hashes in a message that holds 30"},
         Row{"Hashes", message(Id::set_multicast, 2, 0x0123'0fff), ready(), ordinary(), kOk, "", true},
         Row{"NoHashes", message(Id::set_multicast, 0), ready(), ordinary(), kOk, "", false}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& row) { return row.param.name; });
 
 TEST(Mailbox, XcastReplyCarriesTheModeGranted) {
   const auto granted = [](std::uint32_t asked, const MailboxPolicy& policy) {

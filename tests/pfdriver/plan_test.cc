@@ -144,15 +144,15 @@ INSTANTIATE_TEST_SUITE_P(
               0x305,
               1,
               0}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& row) { return row.param.name; });
 
 struct Refused {
   const char* name;
   std::string taps, web, dns, port, expected;
 };
-class Refusals : public testing::TestWithParam<Refused> {};
+class TapRefusals : public testing::TestWithParam<Refused> {};
 
-TEST_P(Refusals, NameTheAlternative) {
+TEST_P(TapRefusals, NameTheAlternative) {
   const Refused& r = GetParam();
   const Plan plan = fresh(scene(r.taps, r.web, r.dns, r.port));
   EXPECT_THAT(plan.refusals, ElementsAre(r.expected));
@@ -168,7 +168,7 @@ const std::string kAlternative =
     "(agent) gets what every VF sends to the network)";
 
 INSTANTIATE_TEST_SUITE_P(
-    Taps, Refusals,
+    Taps, TapRefusals,
     testing::Values(
         Refused{"TxWithoutVlan", "    - {name: t, from: [0], to: 3, direction: tx}\n", "", "", "",
                 "tap t: the 82599 cannot mirror what one VF sends, and VF 0 (web) has no VLAN" + kAlternative},
@@ -187,7 +187,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "  loopback: false\n",
                 "tap t: with loopback: false nothing that leaves the port can be mirrored; set loopback: true, or use "
                 "direction: rx"}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& row) { return row.param.name; });
 
 TEST(Plan, FiveAgentsDoNotFitFourRules) {
   std::string text = "pf:\n  vfs: 6\n  taps:\n";

@@ -189,10 +189,11 @@ TEST(DeviceHostile, FloodsOfMailboxMessagesAndResets) {
 
 TEST(DeviceHostile, EveryRegisterOfTheWindowWritten) {
   Scene s;
-  std::mt19937 random(3);
+  std::minstd_rand random(3);
   s.play([&](unsigned) {
     Client v = s.lab.vf(0);
-    for (int i = 0; i < 50; ++i) v.store(random() % vf::kBarSize / 4 * 4, random());
+    for (int i = 0; i < 50; ++i)
+      v.store(static_cast<std::uint32_t>(random()) % vf::kBarSize / 4 * 4, static_cast<std::uint32_t>(random()) << 1);
   });
 }
 
@@ -200,11 +201,13 @@ TEST(DeviceHostile, EveryRegisterOfTheWindowWritten) {
 TEST(DeviceHostile, MappedPagesFullOfNoise) {
   Scene s;
   RxRing rx(s.lab.vf(0), 0, 64);
-  std::mt19937 random(5);
+  std::minstd_rand random(5);
   VfPages& pages = s.lab.device->chip().pages[0];
   s.play([&](unsigned round) {
     for (std::uint32_t at = vf_rx_page; at < vf_tx_page + vf_page_bytes; at += 4) {
-      if (random() % 8 == 0) std::atomic_ref(*pages.word(at)).store(round % 3 == 0 ? random() : random() & 0x3f0);
+      if (random() % 8 == 0)
+        std::atomic_ref(*pages.word(at))
+            .store(static_cast<std::uint32_t>(round % 3 == 0 ? random() : random() & 0x3f0));
     }
     *pages.word(vf::VFRDLEN.at(0)) = 1024;
     *pages.word(vf::VFRDBAL.at(0)) = static_cast<std::uint32_t>(rx.iova());

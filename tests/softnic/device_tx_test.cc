@@ -114,14 +114,10 @@ TEST(DeviceTx, DescriptorTagIsInserted) {
   Pair p;
   p.tx->context(std::uint64_t{0x3007} << 16 | 14u << 9, 0);
   p.tx->send(local(100, 2), TxCommand::vle);
-  EXPECT_EQ(p.received(), std::vector<Frame>{make_frame(mac_of(1), mac_of(0), 104, 2, 0x3007)}.size() == 1
-                              ? [] {
-                                  Frame f = local(100, 2);
-                                  const Frame tag{std::byte{0x81}, std::byte{0x00}, std::byte{0x30}, std::byte{0x07}};
-                                  f.insert(f.begin() + 12, tag.begin(), tag.end());
-                                  return std::vector<Frame>{f};
-                                }()
-                              : std::vector<Frame>{});
+  Frame want = local(100, 2);
+  const Frame tag{std::byte{0x81}, std::byte{0x00}, std::byte{0x30}, std::byte{0x07}};
+  want.insert(want.begin() + 12, tag.begin(), tag.end());
+  EXPECT_EQ(p.received(), std::vector<Frame>{want});
 }
 
 TEST(DeviceTx, QueueCountersAndInterruptCause) {

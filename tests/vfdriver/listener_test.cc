@@ -74,7 +74,9 @@ TEST(ListenerServer, InfoIsAnsweredWhenAllSlotsAreTaken) {
     }
     const auto more = Attachment::attach(t.path, ListenerKind::overwritable);
     EXPECT_FALSE(more);
-    if (!more) EXPECT_NE(more.error().text.find("all 32 listener slots are taken"), std::string::npos);
+    if (!more) {
+      EXPECT_NE(more.error().text.find("all 32 listener slots are taken"), std::string::npos);
+    }
     EXPECT_EQ(must(ask_info(t.path)), "{\"name\":\"x\"}");
   });
 }

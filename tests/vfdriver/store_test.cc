@@ -322,9 +322,9 @@ TEST(Store, FullDiskIsCountedAndTheFileStaysReadable) {
     // A limit on the size of files is a full disk for those who cannot mount one.
     EXPECT_EQ(in_child([&] {
                 ::signal(SIGXFSZ, SIG_IGN);
+                StoreUnderTest t;  // the ring is a file too, of its own kind: made before the limit
                 const rlimit limit{2'500'000, 2'500'000};
                 ::setrlimit(RLIMIT_FSIZE, &limit);
-                StoreUnderTest t;
                 raw ? t.raw(path) : t.file(path);
                 t.start();
                 t.feed(10'000);

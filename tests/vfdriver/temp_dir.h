@@ -36,6 +36,7 @@ inline std::vector<char> slurp(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 inline void spill(const std::filesystem::path& path, const std::vector<char>& bytes) {
+  std::filesystem::remove(path);  // a new file: ext4 waits for the disk when an old one is truncated and written again
   std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
