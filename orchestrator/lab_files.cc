@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "hw/counter_file.h"
@@ -65,7 +66,14 @@ Fate fate_now(Fate written, pid_t pid) {
 
 }  // namespace
 
-bool process_exists(pid_t pid) { return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM); }
+bool process_exists(pid_t pid) {
+  if (pid <= 0 || (::kill(pid, 0) != 0 && errno != EPERM)) return false;
+  // A killed process whose parent is gone may stay as a zombie for ever where no init collects it: "PID (NAME) Z ...".
+  std::ifstream in(fmt::format("/proc/{}/stat", pid));
+  std::string stat((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  const auto end_of_name = stat.rfind(") ");
+  return end_of_name == stat.npos || (stat[end_of_name + 2] != 'Z' && stat[end_of_name + 2] != 'X');
+}
 
 Result<Done> write_manifest(const std::filesystem::path& dir, const Manifest& m) {
   ordered_json parties = ordered_json::array();
