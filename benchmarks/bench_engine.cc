@@ -99,3 +99,5 @@ void stamp(benchmark::State& state) {
 BENCHMARK(stamp)->ArgName("monotonic")->Arg(0)->Arg(1);
 
 }  // namespace
+
+BENCHMARK_MAIN();

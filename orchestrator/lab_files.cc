@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "hw/counter_file.h"
@@ -47,6 +48,8 @@ Manifest manifest_from(const ordered_json& j) {
   m.unmatched = j.at("unmatched");
   m.softnic_pid = j.at("softnic").at("pid");
   m.softnic_fate = parse_fate(j.at("softnic").at("fate").get<std::string>()).value_or(Fate::died);
+  m.pf_pid = j.at("pf").at("pid");
+  m.pf_fate = parse_fate(j.at("pf").at("fate").get<std::string>()).value_or(Fate::died);
   for (const ordered_json& p : j.at("parties")) m.parties.push_back(party_from(p));
   return m;
 }
@@ -63,7 +66,14 @@ Fate fate_now(Fate written, pid_t pid) {
 
 }  // namespace
 
-bool process_exists(pid_t pid) { return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM); }
+bool process_exists(pid_t pid) {
+  if (pid <= 0 || (::kill(pid, 0) != 0 && errno != EPERM)) return false;
+  // A killed process whose parent is gone may stay as a zombie for ever where no init collects it: "PID (NAME) Z ...".
+  std::ifstream in(fmt::format("/proc/{}/stat", pid));
+  std::string stat((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  const auto end_of_name = stat.rfind(") ");
+  return end_of_name == stat.npos || (stat[end_of_name + 2] != 'Z' && stat[end_of_name + 2] != 'X');
+}
 
 Result<Done> write_manifest(const std::filesystem::path& dir, const Manifest& m) {
   ordered_json parties = ordered_json::array();
@@ -74,6 +84,7 @@ Result<Done> write_manifest(const std::filesystem::path& dir, const Manifest& m)
                        {"prepared", m.prepared ? ordered_json(*m.prepared) : ordered_json(nullptr)},
                        {"unmatched", m.unmatched},
                        {"softnic", {{"pid", m.softnic_pid}, {"fate", fate_name(m.softnic_fate)}}},
+                       {"pf", {{"pid", m.pf_pid}, {"fate", fate_name(m.pf_fate)}}},
                        {"parties", parties}};
   // A reader sees the old file or the new one, never a half.
   const auto fresh = dir / "lab.json.new";
@@ -115,6 +126,7 @@ LedgerInput read_ledger_input(const std::filesystem::path& dir, const Manifest& 
   input.unmatched = manifest.unmatched;
   for (const ManifestParty& p : manifest.parties) {
     Party party{p.name, p.vf, p.agent, fate_now(p.fate, p.pid), counters_of(dir, p.name)};
+    party.stores = !p.capture.empty();
     if (party.fate != Fate::running && p.capture.ends_with(".pcapng")) {
       if (auto count = count_pcapng(dir / p.capture)) party.in_file = count->frames;
     }

@@ -29,8 +29,8 @@ struct Manifest {
   unsigned vfs = 0;
   std::optional<std::uint64_t> prepared;
   std::uint64_t unmatched = 0;
-  pid_t softnic_pid = 0;
-  Fate softnic_fate = Fate::running;
+  pid_t softnic_pid = 0, pf_pid = 0;
+  Fate softnic_fate = Fate::running, pf_fate = Fate::running;
   std::vector<ManifestParty> parties;
 };
 

@@ -117,9 +117,13 @@ std::filesystem::path LabPaths::capture(const AgentSpec& agent) const {
 std::string wire_spec(const LabSpec& spec, const LabPaths& paths) {
   const TrafficSpec& t = spec.traffic;
   if (!t.gen) return fmt::format("pcap:{},rate={},loop={}", paths.wire().string(), t.rate, t.loop);
+  const std::string& rate = t.gen->rate.empty() ? t.rate : t.gen->rate;
+  if (spec.shares_out_generated()) {
+    return fmt::format("pcap:{},rate={},count={}", paths.wire().string(), rate, t.gen->count);
+  }
   const hw::Mac target = spec.tenants.empty() ? spec.nobody : spec.tenants.front().mac;
-  return fmt::format("gen:size={},flows={},count={},rate={},dst={}", t.gen->size, t.gen->flows, t.gen->count,
-                     t.gen->rate.empty() ? t.rate : t.gen->rate, target.text());
+  return fmt::format("gen:size={},flows={},count={},rate={},dst={}", t.gen->size, t.gen->flows, t.gen->count, rate,
+                     target.text());
 }
 
 pf::PfConfig pf_config(const LabSpec& spec) {

@@ -41,13 +41,11 @@ Held held_by(const LabResult& result, const AgentSpec& agent) {
   const Party* party = party_named(result, agent.name);
   if (!party) return {};
   Held held;
-  const bool stores = agent.out != AgentOutput::none;
-  held.frames =
-      stores && party->in_file ? party->in_file : find(party->counters, stores ? "store.stored" : "engine.appended");
-  held.bytes = find(party->counters, stores ? "store.stored_bytes" : "engine.taken_bytes");
+  held.frames = party->in_file ? party->in_file
+                               : find(party->counters, party->stores ? "store.stored" : "engine.appended");
+  held.bytes = find(party->counters, party->stores ? "store.stored_bytes" : "engine.taken_bytes");
+  held.lost = lost_for_agent(result.input, *party);
   held.mirror_copies = find(result.softnic, fmt::format("vf{}.mirror_copies", agent.vf));
-  const Number copies = find(result.softnic, fmt::format("vf{}.copies", agent.vf));
-  if (copies && held.frames) held.lost = *copies > *held.frames ? *copies - *held.frames : 0;
   return held;
 }
 
@@ -69,8 +67,10 @@ ordered_json agent_json(const LabSetup& setup, const LabResult& result, const Ag
 ordered_json tenant_json(const LabSetup& setup, const LabResult& result, std::size_t index) {
   const TenantSpec& tenant = setup.spec.tenants[index];
   const Party* party = party_named(result, tenant.name);
-  const Number matched = setup.traffic ? Number(setup.traffic->receivers[index].frames * setup.spec.traffic.loop)
-                                       : Number(index == 0 ? setup.frames_to_send : 0);
+  const Number matched =
+      setup.traffic
+          ? Number(setup.traffic->receivers[index].frames * (setup.spec.traffic.gen ? 1 : setup.spec.traffic.loop))
+          : Number(index == 0 ? setup.frames_to_send : 0);
   return {{"name", tenant.name},
           {"vf", tenant.vf},
           {"mac", tenant.mac.text()},
@@ -119,7 +119,7 @@ std::string lab_opening(const LabSetup& setup) {
 }
 
 std::string lab_text(const LabSetup& setup, const LabResult& result) {
-  std::string text = "\n" + actors_text(setup, result) + "\n" + ledger_text(result.ledger);
+  std::string text = fmt::format("\n{}\n{}", actors_text(setup, result), ledger_text(result.ledger));
   for (const std::string& problem : result.problems) text += fmt::format("Problem: {}.\n", problem);
   text += fmt::format("Ready after {:.2f} s, ran {:.2f} s, stopped in {:.2f} s.\n\n", result.timings.start_s,
                       result.timings.run_s, result.timings.stop_s);

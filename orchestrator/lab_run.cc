@@ -316,6 +316,9 @@ Manifest Run::manifest() {
   Member* softnic = member(Role::softnic, 0);
   out.softnic_pid = pid(softnic);
   out.softnic_fate = fate(softnic);
+  Member* pf = member(Role::pf, 0);
+  out.pf_pid = pid(pf);
+  out.pf_fate = fate(pf);
   const auto add = [&](Role role, std::size_t i, const std::string& name, unsigned vf, std::string capture) {
     Member* m = member(role, i);
     out.parties.push_back({name, vf, role == Role::agent, pid(m), fate(m), std::move(capture)});

@@ -4,12 +4,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <system_error>
 #include <utility>
 
+#include "orchestrator/child.h"
 #include "orchestrator/lab_files.h"
 #include "pfdriver/plan.h"
 
@@ -58,18 +61,76 @@ Result<Done> write_file(const fs::path& file, const std::string& text) {
   return Done{};
 }
 
+Result<PreparedTraffic> prepare(const LabSpec& spec, const fs::path& from, const fs::path& to,
+                                const std::atomic<bool>& interrupted) {
+  std::vector<Receiver> receivers;
+  for (const TenantSpec& t : spec.tenants) receivers.push_back({t.mac, t.match});
+  return prepare_traffic(from, to, receivers, spec.nobody,
+                         [&] { return interrupted.load(std::memory_order_relaxed); });  // a flag, orders nothing
+}
+
+// The first `count` frames that softnic's generator makes, shared out; the result is in paths.wire().
+Result<PreparedTraffic> share_out_first(const LabSetup& setup, std::uint64_t count,
+                                        const std::atomic<bool>& interrupted) {
+  const fs::path made = setup.paths.dir / "gen.pcap";
+  const GenSpec& gen = *setup.spec.traffic.gen;
+  const std::string wire = fmt::format("gen:size={},flows={},count={}", gen.size, gen.flows, count);
+  auto maker = Child::start({"generator",
+                             {setup.paths.programs / "vigia-softnic", "--wire", wire, "--dump", made},
+                             setup.paths.log("generator")});
+  if (!maker) return maker.error();
+  maker->wait_or_kill(std::chrono::minutes(1));
+  if (const auto& ending = maker->ending(); !ending || !ending->clean()) {
+    return work_error(
+        fmt::format("vigia-softnic --dump {}: {}", made.string(), last_lines(setup.paths.log("generator"), 3)));
+  }
+  auto traffic = prepare(setup.spec, made, setup.paths.wire(), interrupted);
+  std::error_code ignored;
+  fs::remove(made, ignored);
+  fs::remove(setup.paths.log("generator"), ignored);
+  return traffic;
+}
+
+// Adds `rounds` times what one round holds.
+void add(PreparedTraffic& sum, const PreparedTraffic& round, std::uint64_t rounds) {
+  const auto add_share = [rounds](Share& to, const Share& from) {
+    to.frames += from.frames * rounds;
+    to.bytes += from.bytes * rounds;
+  };
+  sum.receivers.resize(round.receivers.size());
+  for (std::size_t i = 0; i < round.receivers.size(); ++i) add_share(sum.receivers[i], round.receivers[i]);
+  add_share(sum.unmatched, round.unmatched);
+  add_share(sum.total, round.total);
+}
+
+// One round of the flows is made, shared out by the tenants' filters and played as often as count says.
+Result<Done> share_out_generated(LabSetup& setup, const std::atomic<bool>& interrupted) {
+  const GenSpec& gen = *setup.spec.traffic.gen;
+  const std::uint64_t round = std::min<std::uint64_t>(gen.flows, gen.count), rest = gen.count % round;
+  PreparedTraffic all;
+  if (rest != 0) {  // the last, shorter round: counted first, because the wire's file is to hold a whole one
+    const auto last = share_out_first(setup, rest, interrupted);
+    if (!last) return last.error();
+    add(all, *last, 1);
+  }
+  const auto whole = share_out_first(setup, round, interrupted);
+  if (!whole) return whole.error();
+  add(all, *whole, gen.count / round);
+  setup.frames_to_send = all.total.frames;
+  setup.unmatched = all.unmatched.frames;
+  setup.traffic = std::move(all);
+  return Done{};
+}
+
 Result<Done> fill_traffic(LabSetup& setup, const std::atomic<bool>& interrupted) {
   const LabSpec& spec = setup.spec;
+  if (spec.shares_out_generated()) return share_out_generated(setup, interrupted);
   if (spec.traffic.gen) {
     setup.frames_to_send = spec.traffic.gen->count;
     setup.unmatched = spec.tenants.empty() ? spec.traffic.gen->count : 0;
     return Done{};
   }
-  std::vector<Receiver> receivers;
-  for (const TenantSpec& t : spec.tenants) receivers.push_back({t.mac, t.match});
-  auto traffic = prepare_traffic(spec.resolve(spec.traffic.file), setup.paths.wire(), receivers, spec.nobody, [&] {
-    return interrupted.load(std::memory_order_relaxed);
-  });  // a flag, orders nothing
+  auto traffic = prepare(spec, spec.resolve(spec.traffic.file), setup.paths.wire(), interrupted);
   if (!traffic) return traffic.error();
   setup.frames_to_send = traffic->total.frames * spec.traffic.loop;
   setup.unmatched = traffic->unmatched.frames * spec.traffic.loop;

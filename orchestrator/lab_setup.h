@@ -39,7 +39,7 @@ struct LabSetup {
   LabCommands commands;
   std::vector<std::string> scopes;         // what each mirror rule will copy, a sentence each
   std::vector<std::string> warnings;       // of the mirror plan
-  std::optional<PreparedTraffic> traffic;  // nothing for generated traffic
+  std::optional<PreparedTraffic> traffic;  // nothing for generated traffic without a match
   std::uint64_t frames_to_send = 0;
   std::uint64_t unmatched = 0;  // of those, meant for nobody
 };

@@ -161,7 +161,8 @@ Result<LabSpec> checked(yaml::Document& document, const std::filesystem::path& f
 
 std::filesystem::path LabSpec::resolve(const std::string& path) const {
   const auto beside = file.parent_path() / path;
-  return std::filesystem::exists(beside) || !std::filesystem::exists(path) ? beside : std::filesystem::path(path);
+  return std::filesystem::exists(beside) || !std::filesystem::exists(path) ? beside.lexically_normal()
+                                                                           : std::filesystem::path(path);
 }
 
 Result<LabSpec> parse_lab(std::string_view text, const std::filesystem::path& file) {
@@ -174,6 +175,11 @@ Result<LabSpec> load_lab(const std::filesystem::path& file) {
   return document ? checked(*document, file) : document.error();
 }
 
+bool LabSpec::shares_out_generated() const {
+  return traffic.gen &&
+         std::any_of(tenants.begin(), tenants.end(), [](const TenantSpec& t) { return !t.match.empty(); });
+}
+
 std::string explain_lab() {
   return "lab:\n" + explain(kLab, "  ") + "  traffic:\n" + explain(kTraffic, "    ") +
          "    gen:               instead of file: made-up UDP traffic, to the first tenant\n" +
@@ -184,8 +190,11 @@ std::string explain_lab() {
          "Each frame of the file goes to the first tenant whose match accepts it: its destination address becomes the\n"
          "tenant's, everything else stays. Frames that no tenant matches go to an address that nobody owns; the "
          "ledger\n"
-         "shows where they ended. Generated traffic has no match: all of it goes to the first tenant, and without\n"
-         "tenants to nobody's address, where an agent with \"tap: {port: true}\" sees it.\n";
+         "shows where they ended. Generated traffic is shared out in the same way, flow by flow, if a tenant has a "
+         "match\n"
+         "(UDP from 10.0.0.0/8 to 198.18.0.1 port 9; its numbering then begins anew with each round of the flows).\n"
+         "Without any match all of it goes to the first tenant, and without tenants to nobody's address, where an\n"
+         "agent with \"tap: {port: true}\" sees it.\n";
 }
 
 }  // namespace vigia::orch

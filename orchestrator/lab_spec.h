@@ -81,6 +81,8 @@ struct LabSpec {
   Doorbells doorbells = Doorbells::map;
   hw::Mac nobody;  // made up: the destination of frames that no tenant matches
 
+  // Whether generated traffic goes to tenants by their matches, as a file's would.
+  bool shares_out_generated() const;
   // Of a path written in this file: beside the lab file, else from the current folder.
   std::filesystem::path resolve(const std::string& path) const;
 };

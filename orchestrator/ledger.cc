@@ -120,12 +120,16 @@ Ledger Book::finish() {
 
 using Names = std::initializer_list<std::string_view>;
 
-// A line of softnic's own counters: after its death at most one turn of its loop is not booked.
+// What the 82599's packet buffer of 512 KiB can hold of the smallest frames (reference 82599, section 1).
+constexpr std::int64_t kMostBuffered = 512 * 1024 / 64;
+
+// A line of softnic's own counters: after its death at most one turn of its loop is not booked, and what its packet
+// buffer held is gone.
 void softnic_line(Book& book, const LedgerInput& input, int stage, std::string where, Term left,
                   std::vector<Term> right) {
   if (input.softnic_fate == Fate::died) {
     book.after_death(stage, std::move(where), std::move(left), std::move(right), "softnic.in_flight_at_death",
-                     "softnic.unbooked_at_death", kMostUnbooked);
+                     "softnic.unbooked_at_death", kMostUnbooked + kMostBuffered);
   } else {
     book.strict(stage, std::move(where), std::move(left), std::move(right));
   }
@@ -200,6 +204,7 @@ void party_stages(Book& book, const LedgerInput& input, const Party& party) {
   party_line(book, input, party, 5, of("engine.taken"),
              {of("engine.duplicate"), of("engine.shed"), of("engine.ring_full"), of("engine.appended")},
              "in_engine_at_death");
+  if (!party.stores) return;
   party_line(book, input, party, 6, of("engine.appended"), {of("store.read"), of("store.lapped"), of("store.unread")},
              "unread_at_death");
   party_line(book, input, party, 7, of("store.read"), {of("store.stored"), of("store.disk_dropped")},
@@ -354,7 +359,7 @@ Ledger make_ledger(const LedgerInput& input) {
 std::optional<std::uint64_t> lost_for_agent(const LedgerInput& input, const Party& agent) {
   if (!input.softnic || !agent.counters) return std::nullopt;
   const auto copies = input.softnic->find(vf_name(agent.vf) + ".copies");
-  const auto stored = agent.counters->find("store.stored");
+  const auto stored = agent.counters->find(agent.stores ? "store.stored" : "engine.appended");
   if (copies == input.softnic->end() || stored == agent.counters->end()) return std::nullopt;
   const std::uint64_t kept = agent.in_file.value_or(stored->second);
   return copies->second > kept ? copies->second - kept : 0;

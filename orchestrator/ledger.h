@@ -31,6 +31,7 @@ struct Party {
   Fate fate = Fate::stopped;
   std::optional<Counters> counters;        // nothing: its counter file cannot be read
   std::optional<std::uint64_t> in_file{};  // frames counted in the finished file, agents only
+  bool stores = true;                      // agents only; false: it has no store, its frames end in the ring
 };
 
 struct LedgerInput {

@@ -13,14 +13,13 @@ std::string shown(const Term& term) {
   return term.frames ? fmt::format("{} {}", grouped(*term.frames), term.account) : fmt::format("? {}", term.account);
 }
 
-// "accepted = 10 routed + 2 no_pool": nothing that is zero, or the line would drown in them.
+// "accepted = 10 routed + 2 no_pool": nothing that is zero unless all is, or the line would drown in them.
 std::string equation(const Line& line) {
   std::string right;
-  for (std::size_t i = 0; i < line.right.size(); ++i) {
-    if (i > 0 && line.right[i].frames == 0u) continue;
-    right += fmt::format("{}{}", right.empty() ? "" : " + ", shown(line.right[i]));
+  for (const Term& term : line.right) {
+    if (term.frames != 0u) right += fmt::format("{}{}", right.empty() ? "" : " + ", shown(term));
   }
-  return fmt::format("{} = {}", shown(line.left), right);
+  return fmt::format("{} = {}", shown(line.left), right.empty() ? std::string_view("0") : std::string_view(right));
 }
 
 nlohmann::ordered_json term_json(const Term& term) {

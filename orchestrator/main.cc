@@ -5,6 +5,7 @@
 
 #include "hw/log.h"
 #include "orchestrator/cli.h"
+#include "pfdriver/cli.h"
 
 int main(int argc, char** argv) {
   using namespace vigia;
@@ -17,6 +18,8 @@ int main(int argc, char** argv) {
   app.footer("`vigia COMMAND --help` tells more; `vigia explain lab` describes the file of a lab.");
   const std::vector<orch::HostCommand> commands{orch::add_lab_command(app), orch::add_ledger_command(app),
                                                 orch::add_explain_command(app), orch::add_completion_command(app)};
+  int pf_status = 0;  // `vigia pf` does its work while the command line is parsed
+  pf::add_pf_commands(app, pf_status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -26,5 +29,5 @@ int main(int argc, char** argv) {
   for (const orch::HostCommand& command : commands) {
     if (*command.subcommand) return command.run();
   }
-  return 2;
+  return pf_status;
 }

@@ -136,9 +136,8 @@ Result<std::vector<Change>> Journal::interrupted() const {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   const Error foreign = input_error(
       fmt::format("journal {}: not a journal of vigia-pf; remove it, or name another with --journal", file_.string()));
-  if (!json.is_object() || json.value("vigia_pf_journal", 0) != kJournalVersion) return foreign;
   try {
-    if (!decode(json, out)) return foreign;
+    if (!json.is_object() || json.at("vigia_pf_journal") != kJournalVersion || !decode(json, out)) return foreign;
   } catch (const nlohmann::json::exception&) {
     return foreign;
   }

@@ -53,7 +53,9 @@ void MailboxService::service(Clock::time_point now) {
 
 void MailboxService::ping_all(bool leaving, Clock::time_point now) {
   for (unsigned vf = 0; vf < lines_.size(); ++vf) {
-    if (lines_[vf].out) continue;  // it is about to hear from us anyway
+    Line& line = lines_[vf];
+    if (leaving) line = Line{};  // nothing that it has not read yet matters any more
+    if (line.out) continue;      // it is about to hear from us anyway
     queue(vf, ping(host_.state(vf), leaving), 1, false, now);
   }
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "hw/ixgbe/bits.h"
 #include "hw/ixgbe/regs_pf.h"
@@ -17,7 +18,7 @@ using Clock = std::chrono::steady_clock;
 
 // Sentences about one VF: a burst of this many, then this many a second.
 constexpr double kVoiceBurst = 20, kVoiceRate = 5;
-// Passes that wait for VFs to take a last message before the device goes quiet.
+// Passes, a millisecond apart, for VFs to let go of their mailboxes before the device goes quiet.
 constexpr int kFarewellPasses = 20;
 
 }  // namespace
@@ -100,7 +101,10 @@ void Manager::stop() {
   if (auto reverted = revert(); !reverted) log::warning("revert at the end: {}", reverted.error().text);
   for (VfState& state : states_) state.clear_to_send = false;
   mailboxes_.ping_all(true, Clock::now());
-  for (int i = 0; i < kFarewellPasses && mailboxes_.pending(); ++i) mailboxes_.service(Clock::now());
+  for (int i = 0; i < kFarewellPasses && mailboxes_.pending(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    mailboxes_.service(Clock::now());
+  }
   tear_down(function_, bar_);
 }
 

@@ -34,7 +34,7 @@ constexpr std::string_view kFooter =
     "  What arrives from the network. The wire starts when the PF's receiver is on and --start-when-ready VFs have\n"
     "  given descriptors; it does not stop again.\n"
     "    null                    nothing (as without --wire)\n"
-    "    pcap:FILE[,rate=R][,loop=N]\n"
+    "    pcap:FILE[,rate=R][,loop=N|,count=N]\n"
     "                            frames of a pcap or pcapng capture of Ethernet; R is 1x (its own times, the default\n"
     "                            of this option is max), <n>x, <n>mpps, <n>gbps or max\n"
     "    gen:size=64,flows=4096[,count=N][,rate=R][,train=N]\n"
@@ -59,7 +59,7 @@ constexpr std::string_view kFooter =
     "  vigia-softnic --dir /run/lab --vfs 2 --wire gen:size=64,flows=4096,count=10000000 --exit-when-done";
 
 struct Options {
-  std::string dir, wire, tx_pcap, timing = "none", doorbells = "map", counters, stats_json;
+  std::string dir, wire, dump, tx_pcap, timing = "none", doorbells = "map", counters, stats_json;
   unsigned vfs = 1, start_when_ready = 0;
   int cpu = -1;
   bool exit_when_done = false, json_events = false;
@@ -76,12 +76,14 @@ std::uint64_t now_ns() {
 }
 
 void add_options(CLI::App& app, Options& o) {
-  app.add_option("--dir", o.dir, "Directory for the sockets; made if it does not exist")->required()->type_name("DIR");
+  app.add_option("--dir", o.dir, "Directory for the sockets; made if it does not exist")->type_name("DIR");
   app.add_option("--vfs", o.vfs, "Number of virtual functions, 0 to 63 (TotalVFs)")
       ->check(CLI::Range(0u, Device::kMaxVfs))
       ->type_name("N")
       ->capture_default_str();
   app.add_option("--wire", o.wire, "What arrives from the network, see WIRES")->type_name("SPEC");
+  app.add_option("--dump", o.dump, "Write what the wire would send to FILE.pcapng or FILE.pcap and end: no device")
+      ->type_name("FILE");
   app.add_option("--tx-pcap", o.tx_pcap, "Keep the frames that leave the port in FILE.pcapng or FILE.pcap")
       ->type_name("FILE");
   app.add_option("--timing", o.timing,
@@ -285,6 +287,16 @@ class Program {
   bool started_ = false, done_ = false;
 };
 
+Result<Done> dump(const Options& options) {
+  auto wire = open_wire(options.wire);
+  if (!wire) return wire.error();
+  if ((*wire)->total_frames() == 0) return input_error("--dump: the wire is empty or has no end; give it a count");
+  auto file = TxPcap::create(options.dump);
+  if (!file) return file.error();
+  while (const WireFrame* frame = (*wire)->next()) (*file)->write(frame->bytes, frame->departure_ns);
+  return (*file)->close();
+}
+
 int fail(const Error& error) {
   log::error("{}", error.text);
   return error.exit_status();
@@ -303,6 +315,11 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
+  if (!options.dump.empty()) {
+    const auto dumped = dump(options);
+    return dumped ? 0 : fail(dumped.error());
+  }
+  if (options.dir.empty()) return fail(input_error("--dir is required: where the sockets are to be"));
   auto program = Program::create(options);
   if (!program) return fail(program.error());
   struct sigaction action {};

@@ -20,6 +20,12 @@ constexpr std::uint32_t kFirstSource = 0x0a000000, kDestination = 0xc6120001;
 constexpr std::uint16_t kFirstPort = 49152, kPortMask = 16383, kDiscard = 9;
 constexpr std::uint32_t kImixLarge = 1518, kImixMiddle = 594, kImixSmall = 64;
 
+// Half as fast as the address: were both to count together, a symmetric RSS key, which adds address and port up without
+// carry, would hash every flow alike. f ^ f / 2 is the Gray code: it takes every value once.
+constexpr std::uint16_t port_of(std::uint32_t flow) {
+  return static_cast<std::uint16_t>(kFirstPort + ((flow >> 1) & kPortMask));
+}
+
 constexpr std::uint16_t swap(std::uint16_t v) { return __builtin_bswap16(v); }
 constexpr std::uint32_t swap(std::uint32_t v) { return __builtin_bswap32(v); }
 constexpr std::uint64_t swap(std::uint64_t v) { return __builtin_bswap64(v); }
@@ -136,7 +142,7 @@ class GenWire final : public Wire {
   void stamp(Template& t) noexcept {
     std::byte* const p = t.bytes.data();
     const std::uint32_t address = swap(kFirstSource | flow_);
-    const std::uint16_t port = swap(static_cast<std::uint16_t>(kFirstPort + (flow_ & kPortMask)));
+    const std::uint16_t port = swap(port_of(flow_));
     const std::uint64_t number = swap(sequence_);
     std::uint64_t udp_sum = t.udp_sum + address + port + halves(number);
     put(p + t.payload_at, number);

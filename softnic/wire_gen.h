@@ -12,7 +12,7 @@
 
 namespace vigia::softnic {
 
-// What a generated frame's payload begins with, in network order. Flow f is 10.0.0.0 + f, port 49152 + f % 16384, to
+// What a generated frame's payload begins with, in network order. Flow f is 10.0.0.0 + f, port 49152 + f / 2 % 16384, to
 // 198.18.0.1 (RFC 2544's network), port 9 (discard); frame n belongs to flow n % flows.
 struct GenStamp {
   std::uint64_t sequence = 0;                 // from 0, without gaps

@@ -177,6 +177,8 @@ class PcapWire final : public Wire {
  public:
   PcapWire(PcapSpec spec, Recording recording)
       : spec_(std::move(spec)), recording_(std::move(recording)), pacer_(spec_.rate), at_(recording_.arena.get()) {
+    const std::uint64_t records = recording_.records.size();
+    total_ = spec_.count == 0 || records == 0 ? records * spec_.loop : spec_.count;
     if (recording_.times.empty()) return;
     const std::uint64_t span = recording_.times.back(), gaps = recording_.times.size() - 1;
     const auto line_ns =
@@ -185,8 +187,8 @@ class PcapWire final : public Wire {
   }
 
   const WireFrame* next() noexcept override {
+    if (counts_.frames == total_) return nullptr;
     if (index_ == recording_.records.size()) {
-      if (pass_ + 1 >= spec_.loop) return nullptr;
       ++pass_;
       index_ = 0;
       at_ = recording_.arena.get();
@@ -204,12 +206,13 @@ class PcapWire final : public Wire {
   }
   const WireCounts& counts() const noexcept override { return counts_; }
   const Rate& rate() const noexcept override { return spec_.rate; }
-  std::uint64_t total_frames() const noexcept override { return recording_.records.size() * spec_.loop; }
+  std::uint64_t total_frames() const noexcept override { return total_; }
 
   std::string describe() const override {
     std::string text =
         fmt::format("pcap:{}, {} frames, {}", spec_.file, recording_.records.size(), to_text(spec_.rate));
-    if (spec_.loop > 1) text += fmt::format(", {} passes", spec_.loop);
+    if (spec_.loop > 1 && spec_.count == 0) text += fmt::format(", {} passes", spec_.loop);
+    if (spec_.count != 0) text += fmt::format(", {} in all", spec_.count);
     if (!recording_.times.empty() && recording_.seams > 0) {
       text += fmt::format(", {} steps backwards or over an hour taken as no time", recording_.seams);
     }
@@ -223,6 +226,7 @@ class PcapWire final : public Wire {
  private:
   PcapSpec spec_;
   Recording recording_;
+  std::uint64_t total_ = 0;
   Pacer pacer_;
   const std::byte* at_;  // the next frame's place in the arena
   std::size_t index_ = 0;

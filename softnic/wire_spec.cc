@@ -15,7 +15,7 @@ namespace vigia::softnic {
 namespace {
 
 constexpr std::string_view kForms =
-    "pcap:FILE[,rate=RATE][,loop=N], "
+    "pcap:FILE[,rate=RATE][,loop=N|,count=N], "
     "gen:[size=BYTES|imix][,flows=N][,count=N][,rate=RATE][,train=N][,dst=MAC][,src=MAC][,vlan=VID] or null";
 constexpr std::string_view kRateForms = "max, <n>x, <n>pps, <n>kpps, <n>mpps, <n>bps, <n>kbps, <n>mbps or <n>gbps";
 
@@ -92,6 +92,8 @@ Result<Done> take_rate(const KeyValue& kv, Rate& out) {
   return Done{};
 }
 
+constexpr std::uint64_t kMostFrames = 1'000'000'000'000'000;  // two years of 10 Gb/s
+
 Result<WireSpec> parse_pcap(std::string_view text) {
   std::size_t comma = text.find(',');
   while (comma != text.npos && !key_follows(text.substr(comma + 1))) comma = text.find(',', comma + 1);
@@ -99,15 +101,18 @@ Result<WireSpec> parse_pcap(std::string_view text) {
   wire.kind = WireSpec::Kind::pcap;
   PcapSpec& spec = wire.pcap;
   spec.file = text.substr(0, comma);
-  if (spec.file.empty()) return input_error("no file; expected pcap:FILE[,rate=RATE][,loop=N]");
+  if (spec.file.empty()) return input_error("no file; expected pcap:FILE[,rate=RATE][,loop=N|,count=N]");
   if (spec.file.find('\0') != spec.file.npos) return input_error("the file name holds a zero byte; expected a path");
-  static constexpr std::array<std::string_view, 2> kKeys{"rate", "loop"};
+  static constexpr std::array<std::string_view, 3> kKeys{"rate", "loop", "count"};
   auto pairs = split(comma == text.npos ? std::string_view{} : text.substr(comma + 1), kKeys);
   if (!pairs) return pairs.error();
   for (const KeyValue& kv : *pairs) {
-    auto done = kv.first == "rate" ? take_rate(kv, spec.rate) : number(kv, 1, 1'000'000'000, spec.loop);
+    auto done = kv.first == "rate"   ? take_rate(kv, spec.rate)
+                : kv.first == "loop" ? number(kv, 1, 1'000'000'000, spec.loop)
+                                     : number(kv, 1, kMostFrames, spec.count);
     if (!done) return done.error();
   }
+  if (spec.loop > 1 && spec.count != 0) return input_error("loop and count both say how long; expected one of them");
   return wire;
 }
 
@@ -130,7 +135,7 @@ Result<Done> take_gen_key(const KeyValue& kv, GenSpec& spec) {
     return done ? std::move(done) : refuse(kv.first, kv.second, "imix or bytes with FCS from 64 to 16000");
   }
   if (kv.first == "flows") return number(kv, 1, 1u << 24, spec.flows);
-  if (kv.first == "count") return number(kv, 1, 1'000'000'000'000'000, spec.count);
+  if (kv.first == "count") return number(kv, 1, kMostFrames, spec.count);
   if (kv.first == "train") return number(kv, 1, 1'000'000, spec.train);
   if (kv.first == "rate") return take_rate(kv, spec.rate);
   if (kv.first == "vlan") {

@@ -16,7 +16,8 @@ namespace vigia::softnic {
 struct PcapSpec {
   std::string file;  // commas are fine unless what follows one looks like key=
   Rate rate{};
-  std::uint64_t loop = 1;  // passes over the file
+  std::uint64_t loop = 1;   // passes over the file
+  std::uint64_t count = 0;  // frames, as many passes as they need, instead of loop; 0: loop says
 };
 
 struct GenSpec {

@@ -103,7 +103,7 @@ class Session {
   Result<Done> watch();
   Result<Done> recover();
   void close_ring();
-  CaptureReport report() const;
+  CaptureReport report(bool running) const;
   std::uint64_t ring_used() const;
 
   const CaptureOptions& options_;
@@ -151,7 +151,7 @@ Result<Done> Session::prepare() {
   if (!dir) return dir.error();
   auto socket = socket_of(options_.name);
   if (!socket) return socket.error();
-  auto server = ListenerServer::create(*socket, ring_, table_, [this] { return to_json(report()); });
+  auto server = ListenerServer::create(*socket, ring_, table_, [this] { return to_json(report(true)); });
   if (!server) return server.error();
   server_.emplace(std::move(*server));
   auto store = make_store();
@@ -196,7 +196,7 @@ Result<Done> Session::run() {
   close_ring();
   terminal_.clear();
 
-  const CaptureReport final_report = report();
+  const CaptureReport final_report = report(false);
   if (store_) {
     auto finished = store_->finish(summary_of(final_report));
     if (!finished && result) result = finished;
@@ -221,7 +221,7 @@ Result<Done> Session::watch() {
       next_calibration = now + kCalibrateEvery;
     }
     if (terminal_.tty() && now >= next_progress) {
-      terminal_.show(progress_.next(report(), ring_used()));
+      terminal_.show(progress_.next(report(true), ring_used()));
       next_progress = now + kProgressEvery;
     }
     if (options_.max_time.count() > 0 && now - begin_ >= options_.max_time) return Done{};
@@ -288,8 +288,9 @@ std::uint64_t Session::ring_used() const {
   return end - table_.lossless_floor(end);
 }
 
-CaptureReport Session::report() const {
+CaptureReport Session::report(bool running) const {
   CaptureReport r;
+  r.running = running;
   r.name = options_.name;
   r.device = info_.device;
   r.driver = info_.driver;

@@ -86,8 +86,7 @@ std::string ProgressLine::next(const CaptureReport& r, std::uint64_t ring_used) 
   const double fill =
       100.0 * static_cast<double>(std::min(ring_used, r.ring_bytes)) / static_cast<double>(r.ring_bytes);
   return fmt::format("{}: {}frames/s  {}bit/s  {} frames  {} lost  ring {:.0f} %", r.name, count_text(frames) + " ",
-                     count_text(bits) + " ", r.engine.taken, r.engine.ring_full + r.store.lapped + r.store.disk_dropped,
-                     fill);
+                     count_text(bits) + " ", r.engine.taken, r.lost(), fill);
 }
 
 }  // namespace vigia::vf

@@ -20,7 +20,7 @@ namespace vigia::vf {
 struct CaptureReport {
   std::string name, device, driver, mac, api, file;  // file: empty when frames are only counted
   unsigned queues = 0, restarts = 0;                 // restarts of the PF that were survived
-  bool hugepages = false;
+  bool hugepages = false, running = false;           // running: what the store has not read yet is not lost
   ClockReport clock;
   EngineTotals engine;
   StoreTotals store;
@@ -31,7 +31,7 @@ struct CaptureReport {
 
   // Frames the device delivered that are not in the file; without a file, not in the ring.
   std::uint64_t lost() const noexcept {
-    return engine.left_in_ring + engine.ring_full + store.lapped + store.unread + store.disk_dropped;
+    return engine.left_in_ring + engine.ring_full + store.lapped + (running ? 0 : store.unread) + store.disk_dropped;
   }
 };
 

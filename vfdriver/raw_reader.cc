@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // Reads are one block at a time; the rest of a record that a block cuts stays in front of the next.
-constexpr std::size_t kReadBytes = kBlockBytes;
+constexpr std::size_t kBufferBytes = kBlockBytes + kMaxRecord;
 
 bool sensible(const RecordHeader& header) {
   return header.stamp.nanoseconds < 1'000'000'000 && (header.padding() || header.captured <= header.wire);
@@ -26,7 +26,7 @@ bool sensible(const RecordHeader& header) {
 
 class RawReader final : public FrameReader {
  public:
-  explicit RawReader(std::vector<fs::path> files) : files_(std::move(files)), buffer_(kReadBytes + kMaxRecord) {}
+  explicit RawReader(std::vector<fs::path> files) : files_(std::move(files)) {}
 
   std::string format() const override {
     return files_.size() == 1 ? "RAW" : fmt::format("RAW directory of {} files", files_.size());
@@ -43,7 +43,7 @@ class RawReader final : public FrameReader {
   std::vector<fs::path> files_;
   std::size_t file_ = 0;  // the one being read
   Fd fd_;
-  std::vector<std::byte> buffer_;
+  std::unique_ptr<std::byte[]> buffer_ = std::make_unique_for_overwrite<std::byte[]>(kBufferBytes);
   std::size_t begin_ = 0, end_ = 0;  // what of the buffer is not passed yet
   std::uint64_t offset_ = 0;         // of begin_ in the file
   bool end_of_file_ = false;
@@ -83,10 +83,10 @@ void RawReader::look_for_gap() {
 
 Result<bool> RawReader::refill() {
   if (end_of_file_) return false;
-  std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+  std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
   end_ -= begin_;
   begin_ = 0;
-  const auto got = ::read(fd_.get(), buffer_.data() + end_, buffer_.size() - end_);
+  const auto got = ::read(fd_.get(), buffer_.get() + end_, kBufferBytes - end_);
   if (got < 0 && errno == EINTR) return true;
   if (got < 0) return os_error("read " + files_[file_].string());
   end_of_file_ = got == 0;
@@ -105,7 +105,7 @@ Error RawReader::damage(const RecordHeader& header) const {
 
 // What is left is less than a record. Goes on to the next file; false: there is none.
 Result<bool> RawReader::end_file() {
-  const auto rest = std::span(buffer_.data() + begin_, end_ - begin_);
+  const auto rest = std::span(buffer_.get() + begin_, end_ - begin_);
   // A writer may leave zeros behind the last record (a file system's preallocation); they say nothing.
   if (std::any_of(rest.begin(), rest.end(), [](std::byte b) { return b != std::byte{0}; })) {
     ++report_.truncated_files;
@@ -129,7 +129,7 @@ Result<bool> RawReader::read(FrameView& out) {
     const std::size_t have = end_ - begin_;
     const bool head = have >= kRecordHeader;
     if (head) {
-      std::memcpy(&header, buffer_.data() + begin_, sizeof(header));
+      std::memcpy(&header, buffer_.get() + begin_, sizeof(header));
       if (!sensible(header)) return damage(header);
     }
     if (!head || have - kRecordHeader < header.captured) {
@@ -141,7 +141,7 @@ Result<bool> RawReader::read(FrameView& out) {
       if (!*next) return false;
       continue;
     }
-    const auto bytes = std::span<const std::byte>(buffer_.data() + begin_ + kRecordHeader, header.captured);
+    const auto bytes = std::span<const std::byte>(buffer_.get() + begin_ + kRecordHeader, header.captured);
     begin_ += kRecordHeader + header.captured;
     offset_ += kRecordHeader + header.captured;
     if (header.padding()) continue;

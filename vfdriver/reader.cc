@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "vfdriver/pcap_reader.h"
 #include "vfdriver/raw_files.h"
@@ -22,6 +23,15 @@ namespace {
 // format of old Linux), pcapng. Sources: pcap-savefile(5), draft-ietf-opsawg-pcapng.
 constexpr std::array<std::uint32_t, 7> kPcapMagic{0xa1b2c3d4, 0xd4c3b2a1, 0xa1b23c4d, 0x4d3cb2a1,
                                                   0xa1b2cd34, 0x34cdb2a1, 0x0a0d0d0a};
+
+bool begins_with_record(int fd) {
+  std::vector<std::byte> head(kMaxRecord);
+  const auto got = ::pread(fd, head.data(), head.size(), 0);
+  if (got < static_cast<ssize_t>(kRecordHeader)) return got == 0;  // an empty capture is one
+  RecordHeader header;
+  std::memcpy(&header, head.data(), sizeof(header));
+  return static_cast<std::uint32_t>(got) >= kRecordHeader + header.captured;
+}
 
 }  // namespace
 
@@ -44,6 +54,10 @@ Result<std::unique_ptr<FrameReader>> open_capture(const fs::path& path) {
   if (got < 0) return os_error("read " + path.string());
   if (got == sizeof(magic) && std::find(kPcapMagic.begin(), kPcapMagic.end(), magic) != kPcapMagic.end()) {
     return open_pcap(path);
+  }
+  // RAW has no magic. A stranger's name must at least begin with a whole record; a .raw may have been cut in its first.
+  if (path.extension() != ".raw" && !begins_with_record(fd.get())) {
+    return input_error("open " + path.string() + ": neither pcap, pcapng nor RAW");
   }
   return open_raw({path});
 }

@@ -97,7 +97,9 @@ RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::Counter
 
 Result<Done> RawStore::open_file(std::uint64_t base) {
   if (options_.quota != 0) {
-    if (const unsigned gone = make_room(options_.directory, options_.name, options_.quota, segment_bytes_); gone > 0) {
+    // Blocks in flight may not show in the size of their file yet.
+    const std::uint64_t coming = segment_bytes_ + blocks_.size() * kBlockBytes;
+    if (const unsigned gone = make_room(options_.directory, options_.name, options_.quota, coming); gone > 0) {
       log::info("quota: deleted the {} oldest files of {} in {}", gone, options_.name, options_.directory.string());
     }
   }
@@ -119,6 +121,7 @@ void RawStore::run() {
     settle(block, error);
   }
   if (!failure_) write_open_block(ring_.published(), true);
+  tell();
 }
 
 // False: the stream has ended and only the open block is left.

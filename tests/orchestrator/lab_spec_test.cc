@@ -140,8 +140,6 @@ constexpr std::array kRefusals{
     Refusal{"link type", "trace.pcap", "raw-ip.pcap", "has link type 12 (RAW), not Ethernet"},
     Refusal{"no traffic", "  traffic: {file: trace.pcap, rate: max}\n", "", "lab.traffic"},
     Refusal{"two kinds of traffic", "rate: max", "gen: {size: 64}", "lab.traffic: say one of file: FILE and gen: {..}"},
-    Refusal{"match of generated traffic", "{file: trace.pcap, rate: max}", "{gen: {size: 64}}",
-            "lab.tenants[0].match: generated traffic has no match"},
     Refusal{"sent file", "vf: 1,", "vf: 1, send: gone.pcap,", "lab.tenants[1].send: "},
     Refusal{"agent and agents", "  agent:", "  agents: [{name: x, vf: 2}]\n  agent:", "agent is given too"},
     Refusal{"jumbo beyond the NIC", "vfs: 4", "vfs: 4\n  mtu: 9711", "lab.mtu"},

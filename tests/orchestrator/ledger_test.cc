@@ -285,6 +285,18 @@ TEST(LedgerText, GroupsDigits) {
   EXPECT_EQ(grouped(12345678901234567890ull), "12,345,678,901,234,567,890");
 }
 
+TEST(Ledger, AgentWithoutAStoreHasNoLinesOfOne) {
+  LedgerInput in = good_run();
+  in.parties[1].stores = false;
+  in.parties[1].in_file.reset();
+  auto& a = *in.parties[1].counters;
+  a["store.read"] = a["store.stored"] = 0;
+  const Ledger ledger = make_ledger(in);
+  EXPECT_TRUE(ledger.balanced) << ledger_text(ledger);
+  for (const Line& line : ledger.lines) EXPECT_TRUE(line.stage < 6 || line.stage == 8);
+  EXPECT_EQ(lost_for_agent(in, in.parties[1]), 0u);
+}
+
 TEST(LostForAgent, NeedsBothSides) {
   LedgerInput in = good_run();
   EXPECT_EQ(lost_for_agent(in, in.parties[1]), 0u);

@@ -163,6 +163,20 @@ TEST(PcapWire, PadsAndZeroFillsAndCounts) {
   EXPECT_EQ(c.zero_filled, 2u);
 }
 
+TEST(PcapWire, CountEndsInTheMiddleOfAPass) {
+  const CaptureDir dir;
+  const std::string file =
+      dir.write("two.pcap", pcap_header() + pcap_record(1, 0, frame(60, 'a')) + pcap_record(1, 1, frame(60, 'b')));
+  for (const std::uint64_t count : {1u, 2u, 3u, 5u}) {
+    auto wire = open_pcap_wire({file, Rate{}, 1, count}, kNoLimit);
+    ASSERT_TRUE(wire) << wire.error().text;
+    EXPECT_EQ((*wire)->total_frames(), count);
+    const auto got = drain(**wire);
+    ASSERT_EQ(got.size(), count);
+    EXPECT_EQ(got.back().bytes, frame(60, count % 2 == 1 ? 'a' : 'b'));
+  }
+}
+
 TEST(PcapWire, ReadsEveryKindOfStamp) {
   const CaptureDir dir;
   const std::string micro = dir.write(

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "hw/accounts.h"
+#include "tests/vfdriver/fake_capture_device.h"
+
+namespace vigia::vf {
+namespace {
+
+struct EngineUnderTest {
+  explicit EngineUnderTest(EngineOptions options = {}, const RingGeometry& geometry = kSmall)
+      : ring(geometry),
+        counters(must(hw::CounterFile::create({}, hw::accounts::capture_names()))),
+        engine({&port}, ring.writer, clock, ring.memory, counters, options) {}
+
+  RingUnderTest ring;
+  Clock clock;
+  hw::CounterFile counters;
+  FakePort port;
+  Engine engine;
+};
+
+// Frames in the ring, whose first 8 bytes count; stamps must not decrease.
+std::vector<std::uint64_t> read_indices(RingReader& reader, std::vector<std::uint32_t>* wires = nullptr) {
+  std::vector<std::uint64_t> indices;
+  static std::uint64_t last = 0;
+  for (auto bytes = reader.peek(65536); !bytes.empty(); bytes = reader.peek(65536)) {
+    RecordCursor cursor(bytes);
+    FrameView view;
+    std::uint64_t n = 0;
+    for (; cursor.next(view); ++n) {
+      std::uint64_t index = 0;
+      std::memcpy(&index, view.bytes.data(), sizeof(index));
+      indices.push_back(index);
+      if (wires) wires->push_back(view.wire);
+      EXPECT_GE(view.stamp.total_ns(), last);
+      last = view.stamp.total_ns();
+    }
+    reader.advance(cursor.consumed(), n);
+  }
+  return indices;
+}
+
+TEST(Engine, EmptyPortDoesNothing) {
+  EngineUnderTest t;
+  EXPECT_EQ(t.engine.burst(t.port), 0u);
+  EXPECT_EQ(t.engine.totals().taken, 0u);
+}
+
+TEST(Engine, TakesStampsAppendsReleases) {
+  EngineUnderTest t;
+  auto reader = t.ring.join(ListenerKind::lossless);
+  t.port.offered = 100;
+  while (t.engine.burst(t.port) > 0) EXPECT_EQ(t.port.released, t.port.taken);
+  EXPECT_EQ(t.port.bursts, 4u) << "32 + 32 + 32 + 4";
+  const auto indices = read_indices(reader);
+  ASSERT_EQ(indices.size(), 100u);
+  for (std::uint64_t i = 0; i < 100; ++i) EXPECT_EQ(indices[i], i);
+  EXPECT_EQ(t.engine.totals().taken_bytes, 6000u);
+  EXPECT_EQ(t.counters.snapshot().at("engine.appended"), 100u);
+}
+
+TEST(Engine, GathersFramesOfSeveralSegments) {
+  for (const std::uint32_t snaplen : {65535u, 1024u, 1025u, 200u}) {
+    EngineUnderTest t({.snaplen = snaplen});
+    t.port.frame_bytes = 1500;
+    t.port.segment_bytes = 512;
+    auto reader = t.ring.join(ListenerKind::lossless);
+    t.port.offered = 10;
+    EXPECT_EQ(t.engine.burst(t.port), 10u);
+    const auto bytes = reader.peek(65536);
+    RecordCursor cursor(bytes);
+    FrameView view;
+    for (std::uint64_t i = 0; i < 10; ++i) {
+      ASSERT_TRUE(cursor.next(view));
+      EXPECT_EQ(view.wire, 1500u);
+      const auto expected = frame_of(i, 1500);
+      ASSERT_EQ(view.bytes.size(), std::min(snaplen, 1500u));
+      EXPECT_TRUE(std::equal(view.bytes.begin() + 8, view.bytes.end(), expected.begin() + 8));
+    }
+    EXPECT_FALSE(cursor.next(view));
+    EXPECT_EQ(t.engine.totals().taken_bytes, 15000u) << "bytes on the wire, whatever is kept";
+  }
+}
+
+TEST(Engine, SnaplenKeepsTheWireLength) {
+  EngineUnderTest t({.snaplen = 20});
+  auto reader = t.ring.join(ListenerKind::lossless);
+  t.port.offered = 3;
+  t.engine.burst(t.port);
+  std::vector<std::uint32_t> wires;
+  EXPECT_EQ(read_indices(reader, &wires).size(), 3u);
+  EXPECT_EQ(wires, std::vector<std::uint32_t>(3, 60));
+}
+
+TEST(Engine, FramesLongerThanTheRingTakesAreCutNotRefused) {
+  EngineUnderTest t;
+  t.port.frame_bytes = 9000;
+  auto reader = t.ring.join(ListenerKind::lossless);
+  t.port.offered = 1;
+  t.engine.burst(t.port);
+  std::vector<std::uint32_t> wires;
+  read_indices(reader, &wires);
+  EXPECT_EQ(wires, std::vector<std::uint32_t>{9000});
+}
+
+TEST(Engine, NeverWaitsForALosslessListener) {
+  EngineUnderTest t;
+  auto stuck = t.ring.join(ListenerKind::lossless);
+  t.port.offered = 5000;
+  while (t.engine.burst(t.port) > 0) {
+  }
+  const auto totals = t.engine.totals();
+  EXPECT_EQ(totals.taken, 5000u);
+  EXPECT_EQ(totals.taken, totals.ring_full + totals.appended) << "ledger line 5";
+  EXPECT_EQ(read_indices(stuck).size(), totals.appended);
+  EXPECT_NEAR(static_cast<double>(totals.appended), 65536.0 / 72, 2);
+}
+
+TEST(Engine, StopsAtExactlyTheNumberOfFramesAsked) {
+  for (const std::uint64_t limit : {1u, 31u, 32u, 33u, 100u}) {
+    EngineUnderTest t({.max_frames = limit});
+    t.port.offered = 1000;
+    t.engine.run();
+    EXPECT_TRUE(t.engine.reached_max());
+    EXPECT_EQ(t.engine.totals().taken, limit);
+    t.engine.drain();
+    EXPECT_EQ(t.engine.totals().taken, limit) << "draining respects the limit";
+    EXPECT_EQ(t.engine.totals().left_in_ring, 1000 - limit) << "ledger line 4";
+  }
+}
+
+TEST(Engine, DrainTakesWhatTheDeviceHadFinished) {
+  EngineUnderTest t;
+  t.engine.request_stop();
+  t.engine.run();
+  t.port.offered = 77;
+  t.engine.drain();
+  EXPECT_EQ(t.engine.totals().taken, 77u);
+  EXPECT_EQ(t.engine.totals().left_in_ring, 0u);
+}
+
+TEST(Engine, EndsWhenTheDeviceIsDead) {
+  EngineUnderTest t;
+  t.port.dead = true;
+  t.engine.run();
+  EXPECT_FALSE(t.engine.running());
+}
+
+TEST(Engine, RunsAgainAfterARestart) {
+  EngineUnderTest t;
+  t.engine.request_stop();
+  t.engine.run();
+  EXPECT_FALSE(t.engine.running());
+  t.engine.restart();
+  EXPECT_TRUE(t.engine.running());
+  t.port.offered = 5;
+  std::thread thread([&] { t.engine.run(); });
+  while (t.engine.totals().taken < 5) std::this_thread::yield();
+  t.engine.request_stop();
+  thread.join();
+}
+
+// Engine, a lossless and an overwritable listener, calibrations: real threads (TSan runs this).
+TEST(EngineThreads, EveryFrameIsInExactlyOneAccount) {
+  EngineUnderTest t({},
+                    {.data_bytes = 1 << 20, .segment_bytes = 4 << 20, .mark_bytes = 64 * 1024, .max_captured = 1514});
+  auto lossless = t.ring.join(ListenerKind::lossless);
+  auto quick = t.ring.join(ListenerKind::overwritable);
+  constexpr std::uint64_t kFrames = 100'000;
+  std::atomic<std::uint64_t> read_lossless{0}, read_quick{0};
+  const auto listen = [](RingReader& reader, std::atomic<std::uint64_t>& frames) {
+    while (!reader.finished()) {
+      const auto bytes = reader.peek(65536 * 2);
+      RecordCursor cursor(bytes);
+      FrameView view;
+      std::uint64_t n = 0;
+      while (cursor.next(view)) ++n;
+      reader.advance(cursor.consumed(), n);
+      frames += n;
+      if (n == 0) std::this_thread::yield();
+    }
+  };
+  std::thread a(listen, std::ref(lossless), std::ref(read_lossless));
+  std::thread b(listen, std::ref(quick), std::ref(read_quick));
+  std::thread engine([&] { t.engine.run(); });
+  while (t.port.offered < kFrames) {
+    t.port.offered += 100;
+    t.clock.calibrate();
+    if (t.port.offered % 10'000 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  t.engine.request_stop();
+  engine.join();
+  t.engine.drain();
+  t.ring.writer.close();
+  a.join();
+  b.join();
+  const auto totals = t.engine.totals();
+  EXPECT_EQ(totals.taken, kFrames);
+  EXPECT_EQ(totals.taken, totals.appended + totals.ring_full);
+  EXPECT_EQ(read_lossless, totals.appended);
+  EXPECT_EQ(read_quick + quick.gap().frames, totals.appended);
+}
+
+}  // namespace
+}  // namespace vigia::vf

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// A device for tests of engine and capture: a queue that delivers the frames a test gives it, from another thread too.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "tests/vfdriver/ring_fixture.h"
+#include "vfdriver/port.h"
+#include "vfdriver/vf_device.h"
+
+namespace vigia::vf {
+
+// Delivers frame_of(0, size), frame_of(1, size), ... up to `offered`, in segments of at most segment_bytes.
+class FakePort final : public RxPort {
+ public:
+  std::atomic<std::uint64_t> offered{0};  // frames that the device has written
+  std::atomic<bool> dead{false};
+  std::uint32_t frame_bytes = 60, segment_bytes = 2048;
+  std::size_t largest_burst = 1u << 30;
+  std::uint64_t taken = 0, released = 0, bursts = 0;
+
+  std::size_t receive(std::span<RxSegment> out) noexcept override {
+    const std::size_t pieces = (frame_bytes + segment_bytes - 1) / segment_bytes;
+    std::size_t n = 0;
+    while (n + pieces <= std::min(out.size(), largest_burst) && taken < offered.load(std::memory_order_acquire)) {
+      auto& frame = frames_[taken % frames_.size()];
+      if (frame.size() != frame_bytes) frame = frame_of(taken, frame_bytes);
+      std::memcpy(frame.data(), &taken, sizeof(taken));
+      for (std::uint32_t at = 0; at < frame_bytes; at += segment_bytes) {
+        const std::uint32_t length = std::min(segment_bytes, frame_bytes - at);
+        out[n++] = {frame.data() + at, length, at + length == frame_bytes, 0};
+      }
+      ++taken;
+    }
+    if (n > 0) ++bursts;
+    return n;
+  }
+  void release() noexcept override { released = taken; }
+  void wait(std::chrono::microseconds at_most) noexcept override { std::this_thread::sleep_for(at_most); }
+  bool alive() const noexcept override { return !dead; }
+  std::uint64_t pending_frames() const noexcept override { return offered - taken; }
+
+ private:
+  std::vector<std::vector<std::byte>> frames_{64};
+};
+
+class FakeDevice final : public VfDevice {
+ public:
+  FakePort port;
+  std::atomic<Health> state{Health::good};
+  unsigned starts = 0, stops = 0, failing_starts = 0;
+
+  unsigned queues() const override { return 1; }
+  RxPort& queue(unsigned) override { return port; }
+  TxPort* tx() override { return nullptr; }
+  Result<Done> start() override {
+    if (failing_starts > 0) {
+      --failing_starts;
+      return work_error("the PF is down");
+    }
+    ++starts;
+    state = Health::good;
+    return Done{};
+  }
+  Result<Done> stop() override {
+    ++stops;
+    return Done{};
+  }
+  Health health() override { return state; }
+  Result<Done> set_mac(const hw::Mac&) override { return Done{}; }
+  Result<PortInfo> info() override {
+    PortInfo info;
+    info.device = "fake:0";
+    info.driver = "fakevf";
+    info.api = "1.5";
+    info.queues = 1;
+    return info;
+  }
+};
+
+}  // namespace vigia::vf
