@@ -57,12 +57,14 @@ unsigned Device::ready_receivers() const {
   const unsigned per_pool = chip_->queues_per_pool();
   for (unsigned v = 0; v < vfs() && chip_->vt_enabled(); ++v) {
     if ((chip_->registers.get(pf::PFVFRE, v / 32) >> v % 32 & 1) == 0) continue;
-    for (unsigned q = v * per_pool; q < (v + 1) * per_pool && q < pf::kQueues; ++q) {
-      if (chip_->rx[q].usable() && chip_->rx[q].available() != 0) {
-        ++ready;
-        break;
-      }
+    // Every queue that RSS may choose: a driver enables them one by one.
+    const unsigned chosen = 1u << (chip_->registers.get(pf::PSRTYPE, v) >> Psrtype::rqpl_shift);
+    const unsigned first = v * per_pool, last = first + std::min(chosen, per_pool);
+    bool all = true;
+    for (unsigned q = first; q < last && q < pf::kQueues; ++q) {
+      all = all && chip_->rx[q].usable() && chip_->rx[q].available() != 0;
     }
+    ready += all;
   }
   return ready;
 }
