@@ -41,8 +41,8 @@ Held held_by(const LabResult& result, const AgentSpec& agent) {
   const Party* party = party_named(result, agent.name);
   if (!party) return {};
   Held held;
-  held.frames = party->in_file ? party->in_file
-                               : find(party->counters, party->stores ? "store.stored" : "engine.appended");
+  held.frames =
+      party->in_file ? party->in_file : find(party->counters, party->stores ? "store.stored" : "engine.appended");
   held.bytes = find(party->counters, party->stores ? "store.stored_bytes" : "engine.taken_bytes");
   held.lost = lost_for_agent(result.input, *party);
   held.mirror_copies = find(result.softnic, fmt::format("vf{}.mirror_copies", agent.vf));

@@ -12,8 +12,8 @@
 
 namespace vigia::softnic {
 
-// What a generated frame's payload begins with, in network order. Flow f is 10.0.0.0 + f, port 49152 + f / 2 % 16384, to
-// 198.18.0.1 (RFC 2544's network), port 9 (discard); frame n belongs to flow n % flows.
+// What a generated frame's payload begins with, in network order. Flow f is 10.0.0.0 + f, port 49152 + f / 2 % 16384,
+// to 198.18.0.1 (RFC 2544's network), port 9 (discard); frame n belongs to flow n % flows.
 struct GenStamp {
   std::uint64_t sequence = 0;                 // from 0, without gaps
   std::optional<std::uint64_t> departure_ns;  // absent when the frame is too short for it (64 bytes with a VLAN tag)

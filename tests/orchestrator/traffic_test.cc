@@ -147,7 +147,7 @@ TEST(PrepareTraffic, StopsWhenAsked) {
 }
 
 TEST(PrepareTraffic, SortsTheDemoAsLibpcapDoes) {
-  const std::filesystem::path demo = std::filesystem::path(__FILE__).parent_path() / "../data/demo.pcap";
+  const std::filesystem::path demo = std::filesystem::path(VIGIA_SOURCE) / "tests/data/demo.pcap";
   if (!std::filesystem::exists(demo)) GTEST_SKIP() << "no " << demo;
   const TempFolder dir;
   const std::vector<Receiver> receivers{{kWeb, "tcp port 80"}, {kDns, "udp port 53"}, {{}, "vlan 10"}};

@@ -132,6 +132,22 @@ TEST_F(FramesTest, VlanRule) {
   expect_same_frames(out_ / "agent.pcapng", expected);
 }
 
+// The NIC cannot mirror what one VF sends, but it can mirror a VLAN that only that VF is in.
+TEST_F(FramesTest, VlanRuleStandsInForWhatATenantWithAVlanSends) {
+  const auto tagged = dir_ / "tagged.pcap";
+  ASSERT_EQ(run({"tcpdump", "-r", demo_capture(), "-w", tagged, "vlan 10 and ip"}).status, 0);
+  const auto r =
+      run_lab("  vfs: 4\n  traffic: {file: \"" + demo_capture().string() + "\"}\n" +
+              "  tenants:\n    - {name: blue, vf: 0, vlan: 10, mac: \"" + kWebMac + "\", send: \"" + tagged.string() +
+              "\"}\n    - {name: dns, vf: 1, mac: \"" + kDnsMac + "\", match: \"udp port 53\"}\n" +
+              "  agent: {name: agent, vf: 3, tap: {tenants: [blue], direction: tx}}\n");
+  auto expected = expected_frames(tagged, {});
+  for (std::string& frame : expected) frame.replace(6, 6, std::string("\x02\x00\x00\x00\x00\x01", 6));
+  expect_good(r, expected.size());
+  EXPECT_THAT(r.json["scope"].dump(), HasSubstr("VLAN 10"));
+  expect_same_frames(out_ / "agent.pcapng", expected);
+}
+
 TEST_F(FramesTest, DownlinkRuleShowsWhatTheTenantSends) {
   const auto file = demo_capture();
   const auto r = run_lab(
