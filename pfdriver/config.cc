@@ -211,8 +211,8 @@ PfConfig without_taps(PfConfig config) {
 
 std::string explain_config() {
   return "pf:\n" + yaml::explain_options<PfConfig>(kPortOptions, "  ") +
-         "  vf:              # list; one entry per VF\n" + "    -\n" +
-         yaml::explain_options<VfConfig>(kVfOptions, "      ") + "  taps:            # list\n" + "    -\n" +
+         "  vf:                # list; one entry per VF\n" + "    -\n" +
+         yaml::explain_options<VfConfig>(kVfOptions, "      ") + "  taps:              # list\n" + "    -\n" +
          yaml::explain_options<Tap>(kTapOptions, "      ");
 }
 

@@ -22,6 +22,8 @@ namespace {
 
 // Without an interrupt a mailbox is looked at this often; VF drivers wait a second for an answer.
 constexpr int kPollMs = 10;
+// With one, this is only a safety net against a lost interrupt, and the device is left in peace.
+constexpr int kSafetyMs = 50;
 // While a message waits for a VF to let go of its mailbox.
 constexpr int kBusyMs = 1;
 
@@ -72,7 +74,8 @@ Result<Done> serve(Manager& manager, ControlServer* control, int signal_fd, int 
     fds.assign(1, {signal_fd, POLLIN, 0});
     if (interrupt_fd >= 0) fds.push_back({interrupt_fd, POLLIN, 0});
     if (control != nullptr) control->add_to(fds);
-    if (::poll(fds.data(), fds.size(), manager.busy() ? kBusyMs : kPollMs) < 0 && errno != EINTR) {
+    const int timeout = manager.busy() ? kBusyMs : interrupt_fd >= 0 ? kSafetyMs : kPollMs;
+    if (::poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR) {
       return os_error("wait for events");
     }
     if (interrupt_fd >= 0) {

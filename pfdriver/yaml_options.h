@@ -145,8 +145,8 @@ template <class T>
 std::string explain_options(std::span<const Option<T>> options, std::string_view indent) {
   std::string out;
   for (const Option<T>& o : options) {
-    const bool must = o.fallback == "required";
-    out += fmt::format("{}{:<17}{:<24}{} ({}{})\n", indent, fmt::format("{}:", o.key), o.form(o), o.meaning,
+    const bool must = o.fallback.starts_with("required");
+    out += fmt::format("{}{:<19}{:<22}{} ({}{})\n", indent, fmt::format("{}:", o.key), o.form(o), o.meaning,
                        must ? "" : "default: ", o.fallback);
   }
   return out;

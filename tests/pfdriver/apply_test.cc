@@ -91,26 +91,27 @@ TEST_F(ApplyTest, EveryCrashPointIsFinishedAtTheNextStart) {
   PfConfig wide = config_;
   wide.taps = {Tap{.name = "p", .port = true, .from = {}, .to = 2, .direction = Direction::rx}};
   for (const PfConfig& from : {without_taps(config_), config_}) {
-    for (std::uint64_t crash = 0;; ++crash) {
-      test::FakeNic nic;
-      start(nic);
-      ASSERT_TRUE(apply_changes(nic.bar(), changes_to(nic, from)));
-      const auto changes = changes_to(nic, wide);
-      const Journal journal(folder_ / ("journal" + std::to_string(crash)));
+    ASSERT_TRUE(apply_changes(nic_.bar(), changes_to(nic_, from)));
+    const auto before = nic_.snapshot();
+    const auto changes = changes_to(nic_, wide);
+    const Journal journal(folder_ / "journal");
+    bool complete_already = false;
+    for (std::uint64_t crash = 0; !complete_already; ++crash) {
+      nic_.restore(before);
       ASSERT_TRUE(journal.begin(changes));
-      nic.writes_left = crash;
+      nic_.writes_left = crash;
       // What the process got done before it died, without its error handling.
-      for (const Change& change : changes) write_cell(nic.bar(), change.cell, change.after);
-      const bool complete_already = *nic.writes_left > 0;
-      nic.writes_left.reset();
+      for (const Change& change : changes) write_cell(nic_.bar(), change.cell, change.after);
+      complete_already = *nic_.writes_left > 0;
+      nic_.writes_left.reset();
 
-      const auto recovered = recover(nic.bar(), journal);
+      const auto recovered = recover(nic_.bar(), journal);
       ASSERT_TRUE(recovered) << recovered.error().text;
       EXPECT_EQ(*recovered, Recovery::finished);
-      EXPECT_TRUE(changes_to(nic, wide).empty()) << "crash after " << crash << " writes";
-      EXPECT_EQ(*recover(nic.bar(), journal), Recovery::nothing);
-      if (complete_already) break;
+      EXPECT_TRUE(changes_to(nic_, wide).empty()) << "crash after " << crash << " writes";
+      EXPECT_EQ(*recover(nic_.bar(), journal), Recovery::nothing);
     }
+    nic_.restore(before);
   }
 }
 

@@ -56,6 +56,17 @@ class FakeNic final : public hw::Bar::Trap, public hw::PciFunction {
     sts_[vf] = ack_[vf] = false;
     return m;
   }
+  // All registers, to come back to without the waits of another bring-up.
+  struct Snapshot {
+    std::map<std::uint32_t, std::uint32_t> registers;
+    std::array<std::uint32_t, 128> queue_drop{}, queue_rate{};
+  };
+  Snapshot snapshot() const { return {registers_, queue_drop_, queue_rate_}; }
+  void restore(const Snapshot& old) {
+    registers_ = old.registers;
+    queue_drop_ = old.queue_drop;
+    queue_rate_ = old.queue_rate;
+  }
   void set(std::uint32_t offset, std::uint32_t value) { registers_[offset] = value; }
   std::uint32_t get(std::uint32_t offset) { return registers_[offset]; }
   std::uint32_t queue_drop(unsigned queue) { return queue_drop_[queue]; }
