@@ -86,7 +86,7 @@ class Run {
   std::vector<std::string> problems_;
   LabTimings timings_;
   Clock::time_point born_ = Clock::now(), last_shown_{};
-  bool softnic_gone_ = false, stopping_ = false;
+  bool softnic_gone_ = false;
 };
 
 // --- Start ----------------------------------------------------------------------------------------------------------
