@@ -135,15 +135,14 @@ Result<std::unique_ptr<Store>> Session::make_store() {
   if (options_.out.empty() && options_.raw.empty()) return std::unique_ptr<Store>();
   auto joined = table_.join(ring_, options_.store_kind);
   if (!joined) return joined.error();
-  auto reader = RingReader::create(ring_, std::move(joined->page), options_.store_kind, joined->start);
-  if (!reader) return reader.error();
+  RingReader reader = RingReader::local(ring_, table_, *joined);
   if (!options_.raw.empty()) {
-    return create_raw_store(std::move(*reader), {options_.raw, options_.name, options_.quota}, counters_);
+    return create_raw_store(std::move(reader), {options_.raw, options_.name, options_.quota}, counters_);
   }
   const CaptureDescription description{fmt::format("{} VF {}, {}", info_.driver, info_.mac.text(), info_.device),
                                        options_.name, options_.tap, clock_.report().text(),
                                        std::min(options_.snaplen, options_.ring.max_captured)};
-  return create_file_store(std::move(*reader), options_.out, *format_of(options_.out), description, counters_);
+  return create_file_store(std::move(reader), options_.out, *format_of(options_.out), description, counters_);
 }
 
 Result<Done> Session::prepare() {

@@ -46,6 +46,7 @@ class ListenerTable {
   // Frees the slot. Whoever still maps its page writes to nobody.
   void leave(unsigned slot) noexcept;
 
+  SlotPage& page(unsigned slot) noexcept { return *page_at(slot); }
   const SlotPage& page(unsigned slot) const noexcept { return *page_at(slot); }
   std::optional<ListenerKind> kind(unsigned slot) const noexcept;
 

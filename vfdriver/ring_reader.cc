@@ -14,9 +14,9 @@ namespace {
 
 constexpr std::size_t kSlotPage = 4096;
 
-// The bytes may be overwritten while they are copied; the caller throws the copy away then. That is a data race in the
-// letter of the language, accepted here and nowhere else. Under ThreadSanitizer the copy is made by plain loads that
-// it does not watch; memcpy would be intercepted.
+}  // namespace
+
+// Under ThreadSanitizer the copy is made by plain loads that it does not watch; memcpy would be intercepted.
 #if defined(__SANITIZE_THREAD__)
 #define VIGIA_TSAN 1
 #elif defined(__has_feature)
@@ -25,16 +25,14 @@ constexpr std::size_t kSlotPage = 4096;
 #endif
 #endif
 #ifdef VIGIA_TSAN
-__attribute__((no_sanitize("thread"), noinline)) void copy_unwatched(std::byte* to, const std::byte* from,
-                                                                     std::size_t n) {
+__attribute__((no_sanitize("thread"), noinline)) void copy_while_written(std::byte* to, const std::byte* from,
+                                                                         std::size_t n) {
   const volatile std::byte* source = from;
   for (std::size_t i = 0; i < n; ++i) to[i] = source[i];
 }
 #else
-void copy_unwatched(std::byte* to, const std::byte* from, std::size_t n) { std::memcpy(to, from, n); }
+void copy_while_written(std::byte* to, const std::byte* from, std::size_t n) { std::memcpy(to, from, n); }
 #endif
-
-}  // namespace
 
 Result<RingReader> RingReader::create(const RingMemory& memory, Fd slot_page, ListenerKind kind, RingPoint start) {
   struct stat st {};
@@ -43,15 +41,21 @@ Result<RingReader> RingReader::create(const RingMemory& memory, Fd slot_page, Li
   }
   void* page = ::mmap(nullptr, kSlotPage, PROT_READ | PROT_WRITE, MAP_SHARED, slot_page.get(), 0);
   if (page == MAP_FAILED) return os_error("map the listener slot");
-  return RingReader(memory, static_cast<SlotPage*>(page), kind, start);
+  return RingReader(memory, static_cast<SlotPage*>(page), true, kind, start);
 }
 
-RingReader::RingReader(const RingMemory& memory, SlotPage* slot, ListenerKind kind, RingPoint start) noexcept
-    : memory_(&memory), slot_(slot), kind_(kind), point_(start) {}
+RingReader RingReader::local(const RingMemory& memory, ListenerTable& table, const ListenerTable::Joined& joined) {
+  return RingReader(memory, &table.page(joined.slot), false, *table.kind(joined.slot), joined.start);
+}
+
+RingReader::RingReader(const RingMemory& memory, SlotPage* slot, bool own_slot, ListenerKind kind,
+                       RingPoint start) noexcept
+    : memory_(&memory), slot_(slot), own_slot_(own_slot), kind_(kind), point_(start) {}
 
 RingReader::RingReader(RingReader&& other) noexcept
     : memory_(other.memory_),
       slot_(std::exchange(other.slot_, nullptr)),
+      own_slot_(other.own_slot_),
       kind_(other.kind_),
       point_(other.point_),
       gap_(other.gap_),
@@ -60,7 +64,7 @@ RingReader::RingReader(RingReader&& other) noexcept
       copy_(std::move(other.copy_)) {}
 
 RingReader::~RingReader() {
-  if (slot_) ::munmap(slot_, kSlotPage);
+  if (slot_ && own_slot_) ::munmap(slot_, kSlotPage);
 }
 
 bool RingReader::overtaken() const noexcept {
@@ -84,7 +88,7 @@ std::span<const std::byte> RingReader::peek(std::size_t max) {
     const std::byte* from = memory_->data() + point_.position % geometry.data_bytes;
     if (kind_ == ListenerKind::lossless) return {from, available};
     if (copy_.size() < available) copy_.resize(max);
-    copy_unwatched(copy_.data(), from, available);
+    copy_while_written(copy_.data(), from, available);
     if (!overtaken()) return {copy_.data(), available};
   }
   return {};

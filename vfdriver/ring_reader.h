@@ -19,6 +19,10 @@ struct RingGap {
   std::uint64_t frames = 0, bytes = 0;
 };
 
+// Copies bytes of a ring that the writer may overwrite meanwhile; the caller asks intact() afterwards and throws the
+// copy away if they were. That is a data race in the letter of the language, accepted here and nowhere else.
+void copy_while_written(std::byte* to, const std::byte* from, std::size_t n);
+
 // Reads from where the listener joined. A single thread uses it; the memory outlives it.
 //
 //   while (auto bytes = reader.peek(256 * 1024); !bytes.empty()) {
@@ -27,7 +31,9 @@ struct RingGap {
 //   }
 class RingReader {
  public:
-  // Maps the slot's page. start is where ListenerTable::join put the listener.
+  // In the capture process: the reader uses the table's own mapping of its slot; the table outlives it.
+  static RingReader local(const RingMemory& memory, ListenerTable& table, const ListenerTable::Joined& joined);
+  // In another process: maps the slot's page. start is where ListenerTable::join put the listener.
   static Result<RingReader> create(const RingMemory& memory, Fd slot_page, ListenerKind kind, RingPoint start);
   RingReader(RingReader&& other) noexcept;
   RingReader& operator=(RingReader&&) = delete;
@@ -62,13 +68,14 @@ class RingReader {
   bool broken() const noexcept { return broken_; }
 
  private:
-  RingReader(const RingMemory& memory, SlotPage* slot, ListenerKind kind, RingPoint start) noexcept;
+  RingReader(const RingMemory& memory, SlotPage* slot, bool own_slot, ListenerKind kind, RingPoint start) noexcept;
   bool overtaken() const noexcept;
   bool rejoin() noexcept;
   void tell() noexcept;
 
   const RingMemory* memory_;
   SlotPage* slot_;
+  bool own_slot_;  // mapped by us
   ListenerKind kind_;
   RingPoint point_;
   RingGap gap_;

@@ -58,8 +58,9 @@ class RawStore final : public Store {
   void begin_block();
   void settle(const Block& block, int error);
   void write_open_block(const RingPoint& end, bool last);
+  RecordHeader header_at(std::uint64_t position) const;
   std::uint64_t padding_in(const Block& block, std::uint64_t end) const;
-  void add_index(const Block& block, std::uint64_t end);
+  std::optional<IndexEntry> index_of(const Block& block, std::uint64_t end) const;
   void fail(const Block& block, Error error);
   void lapped(const Block& block);
   void forget_writes();
@@ -181,7 +182,7 @@ void RawStore::begin_block() {
   const std::byte* data = ring_.data() + next_ % ring_.geometry().data_bytes;
   // Behind a gap the block begins inside a record that is not ours: padding takes its place.
   if (const std::uint64_t foreign = next_ == file_base_ ? block.first.position - next_ : 0; foreign > 0) {
-    std::memcpy(bounce_.get() + foreign, data + foreign, kBlockBytes - foreign);
+    copy_while_written(bounce_.get() + foreign, data + foreign, kBlockBytes - foreign);
     write_padding(bounce_.get(), foreign);
     data = bounce_.get();
   }
@@ -198,12 +199,13 @@ void RawStore::settle(const Block& block, int error) {
   }
   const std::uint64_t end = block.start + kBlockBytes;
   const std::uint64_t padding = end % segment_bytes_ == 0 ? padding_in(block, end) : 0;
-  add_index(block, end);
+  const auto index = index_of(block, end);
   // Only now: padding and index were read from the ring too.
   if (!reader_.intact()) {
     lapped(block);
     return;
   }
+  if (index) block.file->add_index(*index);
   const RingPoint before = reader_.point();
   const std::uint64_t frames = block.complete_frames - before.frame;
   reader_.advance(end - before.position, frames);
@@ -212,24 +214,35 @@ void RawStore::settle(const Block& block, int error) {
   tell();
 }
 
-// Bytes of padding records between the first record of the block and `end`.
-std::uint64_t RawStore::padding_in(const Block& block, std::uint64_t end) const {
-  const std::byte* data = ring_.data() + block.first.position % ring_.geometry().data_bytes;
-  RecordCursor cursor({data, end - block.first.position});
-  FrameView frame;
-  std::uint64_t frames = 0;
-  while (cursor.next(frame)) frames += kRecordHeader + frame.bytes.size();
-  return cursor.consumed() - std::min<std::uint64_t>(cursor.consumed(), frames);
+RecordHeader RawStore::header_at(std::uint64_t position) const {
+  RecordHeader header;
+  // SAFETY: a header is plain integers; its bytes may be copied.
+  copy_while_written(reinterpret_cast<std::byte*>(&header), ring_.data() + position % ring_.geometry().data_bytes,
+                     sizeof(header));
+  return header;
 }
 
-void RawStore::add_index(const Block& block, std::uint64_t end) {
-  const std::byte* data = ring_.data() + block.first.position % ring_.geometry().data_bytes;
-  if (block.first.position >= end) return;
-  RecordCursor cursor({data, std::min(ring_.published().position, end + kMaxRecord) - block.first.position});
-  FrameView frame;
-  if (!cursor.next(frame)) return;
-  const std::uint64_t record = block.first.position + cursor.consumed() - kRecordHeader - frame.bytes.size();
-  if (record < end) block.file->add_index({frame.stamp.total_ns(), record - block.file_base, block.first.frame});
+// Bytes of padding records between the first record of the block and `end`, a record boundary.
+std::uint64_t RawStore::padding_in(const Block& block, std::uint64_t end) const {
+  std::uint64_t padding = 0;
+  for (std::uint64_t at = block.first.position; at < end;) {
+    const RecordHeader header = header_at(at);
+    if (header.padding()) padding += kRecordHeader + header.captured;
+    at += kRecordHeader + header.captured;
+  }
+  return padding;
+}
+
+// The first frame that begins in the block before `end`.
+std::optional<IndexEntry> RawStore::index_of(const Block& block, std::uint64_t end) const {
+  for (std::uint64_t at = block.first.position; at < end;) {
+    const RecordHeader header = header_at(at);
+    if (!header.padding()) {
+      return IndexEntry{header.stamp.total_ns(), at - block.file_base, block.first.frame};
+    }
+    at += kRecordHeader + header.captured;
+  }
+  return std::nullopt;
 }
 
 // The block that is still growing goes to disk as it is, closed by padding; the whole block overwrites it later.
@@ -251,7 +264,8 @@ void RawStore::write_open_block(const RingPoint& end, bool last) {
   }
   const std::uint64_t foreign = next_ == file_base_ ? block.first.position - next_ : 0;
   const std::uint64_t used = end.position - next_;
-  std::memcpy(bounce_.get() + foreign, ring_.data() + (next_ + foreign) % ring_.geometry().data_bytes, used - foreign);
+  copy_while_written(bounce_.get() + foreign, ring_.data() + (next_ + foreign) % ring_.geometry().data_bytes,
+                     used - foreign);
   if (foreign > 0) write_padding(bounce_.get(), foreign);
   std::uint64_t left = (kPage - used % kPage) % kPage;
   if (left > 0 && left < kRecordHeader) left += kPage;
@@ -265,10 +279,11 @@ void RawStore::write_open_block(const RingPoint& end, bool last) {
     return;
   }
   open_written_ = end.position;
-  if (last) add_index(block, end.position);
   const std::uint64_t frames = end.frame - reader_.point().frame;
   const std::uint64_t bytes = end.position - reader_.point().position - frames * kRecordHeader;
   if (last) {
+    // The writer has closed the ring: nothing is overwritten any more.
+    if (const auto index = index_of(block, end.position)) file_->add_index(*index);
     reader_.advance(end.position - reader_.point().position, frames);
     stored_ += frames;
     stored_bytes_ += bytes;

@@ -55,7 +55,7 @@ struct RingUnderTest {
   RingReader join(ListenerKind kind, unsigned* slot = nullptr) {
     auto joined = must(table.join(memory, kind));
     if (slot) *slot = joined.slot;
-    return must(RingReader::create(memory, std::move(joined.page), kind, joined.start));
+    return RingReader::local(memory, table, joined);
   }
 
   RingMemory memory;
