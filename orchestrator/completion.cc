@@ -99,7 +99,7 @@ std::string bash_script(const std::vector<CompletionNode>& tree) {
                                       ? "compopt -o default 2>/dev/null; COMPREPLY=()"
                                       : fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\"))",
                                                     single_quoted(fmt::format("{}", fmt::join(o.words, " "))));
-        cases += fmt::format("    {}) {}; return ;;\n", single_quoted(path + " " + name), offer);
+        cases += fmt::format("    {}) {}; return ;;\n", single_quoted(fmt::format("{} {}", path, name)), offer);
       }
     }
   }

@@ -64,8 +64,7 @@ Current Manager::current() const { return {image_, states_, config_.vfs}; }
 
 Plan Manager::plan(const PfConfig& config) const { return make_plan(nic_, config, current()); }
 
-Result<Plan> Manager::apply(const PfConfig& wanted) {
-  const PfConfig config = wanted;  // it may be our own
+Result<Plan> Manager::apply(const PfConfig& config) {
   refresh_enables(bar_, image_);
   Plan plan = this->plan(config);
   if (auto possible = verdict(plan); !possible) return possible.error();

@@ -161,8 +161,8 @@ void FilterTables::index() {
     if (e.enabled && e.to_pool) pool_ethertype[ethertype_filters++] = e;
   }
   active_rules = 0;
-  for (std::uint8_t r = 0; r < mirror.size(); ++r) {
-    if (mirror[r].active()) rule_order[active_rules++] = r;
+  for (std::size_t r = 0; r < mirror.size(); ++r) {
+    if (mirror[r].active()) rule_order[active_rules++] = static_cast<std::uint8_t>(r);
   }
 }
 

@@ -304,9 +304,7 @@ std::uint32_t RegisterFile::read(std::uint32_t offset) noexcept {
     case reserved:
     case write_only:
     case ones_set_partner:
-      return 0;
-    case ones_clear_partner:
-      // EIMC reads 0; PFVFLREC reads what is pending (X540 and later), which PfFunction adds.
+    case ones_clear_partner:  // EIMC reads 0; PFVFLREC reads what is pending (X540 and later), which PfFunction adds.
       return 0;
     case read_clears:
     case read_and_1_clear: {

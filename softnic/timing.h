@@ -42,7 +42,10 @@ class PcieBudget {
   bool allows() const noexcept { return bytes_ > 0; }
   // One copy: its writes of at most 256 bytes with 24 bytes of header each, its share of a descriptor write-back of
   // four descriptors ((64 + 24) / 4), its share of a fetch of eight descriptors (24 / 8).
-  void take(std::uint32_t bytes) noexcept { bytes_ -= bytes + 24.0 * ((bytes + 255) / 256) + 22 + 3; }
+  void take(std::uint32_t bytes) noexcept {
+    const std::uint32_t writes = (bytes + 255) / 256;
+    bytes_ -= bytes + 24 * writes + 22 + 3;
+  }
 
  private:
   static constexpr double kBytesPerNs = 4.0;          // Gen2 x8: 32 Gb/s before packet headers
