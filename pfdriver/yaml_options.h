@@ -131,6 +131,20 @@ constexpr Option<T> integers(std::string_view key, std::uint64_t least, std::uin
           }};
 }
 
+template <auto Member, class T>
+constexpr Option<T> texts(std::string_view key, std::string_view fallback, std::string_view meaning) {
+  return {key,
+          fallback,
+          meaning,
+          0,
+          0,
+          {},
+          [](const Option<T>&) { return std::string("[name, ..]"); },
+          [](Map& map, const Option<T>& o, T& out) {
+            if (auto v = map.texts(o.key)) out.*Member = std::move(*v);
+          }};
+}
+
 // Reads every option of the table. The caller calls map.finish() when it has asked for its nested keys too.
 template <class T>
 void read_options(Map& map, std::span<const Option<T>> options, T& out) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vfdriver/cli_values.h"
+#include "hw/values.h"
 
 #include <fmt/core.h>
 
@@ -8,7 +8,7 @@
 #include <optional>
 #include <utility>
 
-namespace vigia::vf {
+namespace vigia::hw {
 namespace {
 
 struct Unit {
@@ -66,4 +66,4 @@ std::string size_text(std::uint64_t bytes) {
 
 std::string count_text(double count) { return scaled(count, 1000, {"", " k", " M", " G", " T"}); }
 
-}  // namespace vigia::vf
+}  // namespace vigia::hw
