@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "pfdriver/amend.h"
 #include "pfdriver/manager.h"
 
 namespace vigia::pf {
@@ -46,6 +47,24 @@ std::string answer_plan(Manager& manager, const json& request, bool apply) {
   }
   const auto applied = manager.apply(*config);
   return applied ? success(plan_text(*applied), json::parse(plan_json(*applied))) : failure(applied.error());
+}
+
+// Makes the change, or only plans it. The data holds what undoes it.
+std::string answer_amend(Manager& manager, const json& request) {
+  if (!request.contains("change") || !request["change"].is_object()) {
+    return failure(input_error("the request has no change: send an object with vf, taps and remove_taps"));
+  }
+  const auto change = parse_amendment(dump(request["change"]), "change");
+  if (!change) return failure(change.error());
+  const auto wanted = amend(manager.config(), *change);
+  if (!wanted) return failure(wanted.error());
+  const json undo = json::parse(amendment_json(undo_of(manager.config(), *change)));
+  const bool only_plan = request.value("dry_run", json(false)) == json(true);
+  const auto done = only_plan ? Result<Plan>(manager.plan(*wanted)) : manager.apply(*wanted);
+  if (!done) return failure(done.error());
+  json data = json::parse(plan_json(*done));
+  data["undo"] = undo;
+  return success(plan_text(*done), std::move(data));
 }
 
 std::string answer_status(Manager& manager) {
@@ -87,6 +106,8 @@ std::string answer_control(Manager& manager, std::string_view line) {
   const auto& command = request["command"].get_ref<const std::string&>();
   if (command == "plan") return answer_plan(manager, request, false);
   if (command == "apply") return answer_plan(manager, request, true);
+  if (command == "amend") return answer_amend(manager, request);
+  if (command == "config") return success("", json::parse(config_json(manager.config())));
   if (command == "status") return answer_status(manager);
   if (command == "show") {
     const PortView view = manager.show();
@@ -96,8 +117,8 @@ std::string answer_control(Manager& manager, std::string_view line) {
     const auto reverted = manager.revert();
     return reverted ? success(plan_text(*reverted), json::parse(plan_json(*reverted))) : failure(reverted.error());
   }
-  return failure(
-      input_error(fmt::format("command '{}' is not known; known: plan, apply, show, revert, status", command)));
+  return failure(input_error(
+      fmt::format("command '{}' is not known; known: plan, apply, amend, config, show, revert, status", command)));
 }
 
 ControlServer::ControlServer(Fd listener, std::filesystem::path path, Handler handler)
