@@ -18,6 +18,8 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text);
 
 // "1.5 MiB", "312 B".
 std::string size_text(std::uint64_t bytes);
+// "64M", "1G", "1500": exact, and parse_size() gives the same number back.
+std::string size_word(std::uint64_t bytes);
 // "12.3 M", "950": counts for people.
 std::string count_text(double count);
 

@@ -27,6 +27,9 @@ enum class Affinity { required, preferred, legacy };
 enum class NetworkMode { vf, pf, virtio, softnic };
 enum class StorageMode { virtio, passthrough, none };
 enum class PageSize { none, m2, g1 };
+// What becomes of frames when storage is a whole ring behind: lossless drops new ones for everybody, overwritable lets
+// the store alone lose some.
+enum class StorePolicy { lossless, overwritable };
 
 std::string_view word(VmKind kind);
 std::string_view word(Affinity affinity);
@@ -34,6 +37,7 @@ std::string_view word(NetworkMode mode);
 std::string_view word(StorageMode mode);
 // "2M", "1G", "none".
 std::string_view word(PageSize size);
+std::string_view word(StorePolicy policy);
 // 2 MiB, 1 GiB; 0 for none.
 std::uint64_t bytes(PageSize size);
 
@@ -59,11 +63,10 @@ struct StorageSpec {
   std::uint64_t size = 0;  // bytes; 0: what path has already
 };
 
-// Text goes to vigia-capture in the guest as it is.
 struct CaptureSpec {
   std::uint64_t ring = 64u << 20;  // bytes
   unsigned snaplen = 0;            // bytes kept of a frame; 0: all
-  std::string policy = "kpt";      // time stamps
+  StorePolicy policy = StorePolicy::overwritable;
   std::uint64_t max_file = 64u << 20;
   std::uint64_t quota = 0;  // bytes of storage; 0: what the disk holds
 };

@@ -13,6 +13,8 @@
 #include <numeric>
 #include <sstream>
 
+#include "hw/values.h"
+
 namespace vigia::pf::yaml {
 
 struct Tree {
@@ -214,6 +216,25 @@ std::optional<hw::Mac> Map::mac(std::string_view key) {
   const auto value = hw::Mac::parse(given->text);
   if (!value) tree_->report(given->path, fmt::format("{} is no MAC address, as \"02:00:00:00:00:01\" is", given->text));
   return value;
+}
+
+std::optional<std::uint64_t> Map::size(std::string_view key, std::uint64_t least, std::uint64_t most) {
+  const auto given = scalar(key);
+  if (!given) return std::nullopt;
+  const auto value = hw::parse_size(given->text);
+  if (value && *value >= least && *value <= most) return *value;
+  tree_->report(given->path, fmt::format("{} is not a size from {} to {}, as \"256M\" is", given->text,
+                                         hw::size_word(least), hw::size_word(most)));
+  return std::nullopt;
+}
+
+std::optional<std::chrono::milliseconds> Map::duration(std::string_view key) {
+  const auto given = scalar(key);
+  if (!given) return std::nullopt;
+  const auto value = hw::parse_duration(given->text);
+  if (value) return *value;
+  tree_->report(given->path, value.error().text);
+  return std::nullopt;
 }
 
 std::optional<std::vector<std::uint64_t>> Map::integers(std::string_view key, std::uint64_t least, std::uint64_t most) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "hw/values.h"
 #include "pfdriver/yaml_fields.h"
 
 namespace vigia::pf::yaml {
@@ -111,6 +112,35 @@ constexpr Option<T> mac(std::string_view key, std::string_view fallback, std::st
           [](Map& map, const Option<T>& o, T& out) {
             if (const auto v = map.mac(o.key)) out.*Member = *v;
           }};
+}
+
+// Bytes.
+template <auto Member, class T>
+constexpr Option<T> size(std::string_view key, std::uint64_t least, std::uint64_t most, std::string_view fallback,
+                         std::string_view meaning) {
+  return {key,
+          fallback,
+          meaning,
+          least,
+          most,
+          {},
+          [](const Option<T>& o) { return fmt::format("{}..{}", hw::size_word(o.least), hw::size_word(o.most)); },
+          [](Map& map, const Option<T>& o, T& out) {
+            if (const auto v = map.size(o.key, o.least, o.most)) out.*Member = *v;
+          }};
+}
+
+// For members of type std::optional<integer>; the word auto leaves them empty.
+template <auto Member, class T>
+constexpr Option<T> integer_or_auto(std::string_view key, std::uint64_t least, std::uint64_t most,
+                                    std::string_view fallback, std::string_view meaning) {
+  Option<T> option = optional_integer<Member, T>(key, least, most, fallback, meaning);
+  option.form = [](const Option<T>& o) { return fmt::format("auto|{}..{}", o.least, o.most); };
+  option.read = [](Map& map, const Option<T>& o, T& out) {
+    const auto given = map.text(o.key);
+    if (given && *given != "auto") optional_integer<Member, T>("", 0, 0, "", "").read(map, o, out);
+  };
+  return option;
 }
 
 template <auto Member, class T>
