@@ -6,7 +6,31 @@
 
 #include <algorithm>
 
+#include "orchestrator/process_id.h"
+
 namespace vigia::orch {
+namespace {
+
+VmState state_of(const VmMetadata& metadata, bool running) {
+  const auto starting = undo_values(metadata, kUndoStarting);
+  if (starting.empty()) return running ? VmState::running : VmState::stopped;
+  const auto who = ProcessId::parse(starting.front());
+  return who && who->alive() ? VmState::starting : VmState::interrupted;
+}
+
+}  // namespace
+
+std::vector<std::string> undo_values(const VmMetadata& metadata, std::string_view key) {
+  std::vector<std::string> out;
+  for (const std::string& line : metadata.undo) {
+    if (line.starts_with(key)) out.push_back(line.substr(key.size()));
+  }
+  return out;
+}
+
+void remove_undo(VmMetadata& metadata, std::string_view key) {
+  std::erase_if(metadata.undo, [&](const std::string& line) { return line.starts_with(key); });
+}
 
 std::string_view word(VmState state) {
   switch (state) {
@@ -14,6 +38,8 @@ std::string_view word(VmState state) {
       return "running";
     case VmState::stopped:
       return "stopped";
+    case VmState::starting:
+      return "starting";
     case VmState::interrupted:
       return "interrupted";
   }
@@ -45,9 +71,7 @@ Result<Catalog> read_catalog(LibvirtHost& host) {
       continue;
     }
     if (!*metadata || !*placed) continue;  // somebody else's
-    const auto& undo = (**metadata).undo;
-    const bool starting = std::find(undo.begin(), undo.end(), kUndoStarting) != undo.end();
-    const VmState state = starting ? VmState::interrupted : domain.running ? VmState::running : VmState::stopped;
+    const VmState state = state_of(**metadata, domain.running);
     out.vms.push_back({domain.name, state, std::move(**metadata), std::move(**placed)});
   }
   std::sort(out.vms.begin(), out.vms.end(), [](const Vm& a, const Vm& b) { return a.name < b.name; });

@@ -13,8 +13,9 @@
 
 namespace vigia::orch {
 
-// interrupted: `up` or `down` did not come to its end. stopped: it ended by itself (guest power-off, QEMU killed).
-enum class VmState { running, stopped, interrupted };
+// starting: an `up` is at work. interrupted: one was, and is gone. stopped: it ended by itself (guest power-off, QEMU
+// killed).
+enum class VmState { running, stopped, starting, interrupted };
 std::string_view word(VmState state);
 
 struct Vm {
@@ -36,9 +37,14 @@ Result<Catalog> read_catalog(LibvirtHost& host);
 // The one of that name; an input error that lists those that are there.
 Result<Vm> find_vm(LibvirtHost& host, std::string_view name);
 
-// Metadata lines (VmMetadata::undo): what has to be taken back when the VM goes, and where an `up` stands.
-inline constexpr std::string_view kUndoPort = "port ";         // an amendment, as JSON, for metadata.control
-inline constexpr std::string_view kUndoStarting = "starting";  // until `up` has come to its end
-inline constexpr std::string_view kUndoCreated = "created ";   // a file that an `up` made, to be removed if it fails
+// Lines of VmMetadata::undo: "KEY VALUE".
+inline constexpr std::string_view kUndoPort = "port ";          // an amendment, as JSON, for metadata.control
+inline constexpr std::string_view kUndoStarting = "starting ";  // the ProcessId of an `up` that is not at its end
+inline constexpr std::string_view kUndoCreated = "created ";    // a file to be removed if that `up` fails
+inline constexpr std::string_view kUndoProcess = "process ";    // the ProcessId of who takes the VM down in time
+
+// The values of the lines with that key.
+std::vector<std::string> undo_values(const VmMetadata& metadata, std::string_view key);
+void remove_undo(VmMetadata& metadata, std::string_view key);
 
 }  // namespace vigia::orch

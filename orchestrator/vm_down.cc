@@ -3,10 +3,13 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <unistd.h>
+
+#include <csignal>
 #include <filesystem>
 
 #include "orchestrator/pf_link.h"
+#include "orchestrator/process_id.h"
 
 namespace vigia::orch {
 namespace {
@@ -20,9 +23,8 @@ struct PortUndo {
 
 Result<PortUndo> port_undo(const Vm& vm) {
   PortUndo out;
-  for (const std::string& line : vm.metadata.undo) {
-    if (!line.starts_with(kUndoPort)) continue;
-    const auto change = pf::parse_amendment(std::string_view(line).substr(kUndoPort.size()), vm.name + "'s metadata");
+  for (const std::string& text : undo_values(vm.metadata, kUndoPort)) {
+    const auto change = pf::parse_amendment(text, vm.name + "'s metadata");
     if (!change) return change.error();
     out.taps.taps = change->taps;
     out.taps.remove_taps = change->remove_taps;
@@ -49,6 +51,7 @@ class TakeDown {
     if (!done) return done.error();
     if (!undo->vf.vf.empty()) amend("restoring the VF", undo->vf);
     remove_files();
+    end_timer();
     done = steps_.finish("removing the domain", [&] { return host_.undefine(vm_.name); });
     if (!done) return done.error();
     return std::move(report_);
@@ -67,15 +70,21 @@ class TakeDown {
 
   void remove_files() {
     std::vector<std::string> files = vm_.metadata.files;
-    const auto& undo = vm_.metadata.undo;
-    const bool interrupted = std::find(undo.begin(), undo.end(), kUndoStarting) != undo.end();
-    for (const std::string& line : undo) {
-      if (interrupted && line.starts_with(kUndoCreated)) files.push_back(line.substr(kUndoCreated.size()));
+    if (!undo_values(vm_.metadata, kUndoStarting).empty()) {
+      for (std::string& made : undo_values(vm_.metadata, kUndoCreated)) files.push_back(std::move(made));
     }
     for (const std::string& file : files) {
       std::error_code failed;
       fs::remove(file, failed);
       if (failed) remark(fmt::format("remove {}: {}", file, failed.message()));
+    }
+  }
+
+  // Who waits for the VM's time to be over. It may be us.
+  void end_timer() {
+    for (const std::string& text : undo_values(vm_.metadata, kUndoProcess)) {
+      const auto timer = ProcessId::parse(text);
+      if (timer && timer->alive() && timer->pid != ::getpid()) ::kill(timer->pid, SIGTERM);
     }
   }
 

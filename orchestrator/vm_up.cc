@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "hw/fd.h"
+#include "orchestrator/process_id.h"
 #include "orchestrator/vm_down.h"
 
 namespace vigia::orch {
@@ -111,7 +112,7 @@ Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, std::int64_t un
   Steps steps(hooks, report.timings);
   VmMetadata journal = plan.metadata;
   journal.until = until;
-  journal.undo.emplace_back(kUndoStarting);
+  journal.undo.push_back(std::string(kUndoStarting) + ProcessId::self().text());
   const PfLink link(plan.spec.control_socket());
   const auto amend = [&](const pf::Amendment& change) {
     const auto amended = link.amend(change);
@@ -132,8 +133,8 @@ Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, std::int64_t un
     done = steps.run("mirroring", [&] { return amend(plan.port.tap); });
   }
   if (done) {
-    std::erase_if(journal.undo,
-                  [](const std::string& line) { return line == kUndoStarting || line.starts_with(kUndoCreated); });
+    remove_undo(journal, kUndoStarting);
+    remove_undo(journal, kUndoCreated);
     done = steps.run("noting that it is up", [&] { return host.set_metadata(name, metadata_xml(journal)); });
   }
   if (done) return report;
