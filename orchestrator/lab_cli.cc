@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <atomic>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "hw/log.h"
 #include "orchestrator/cli.h"
+#include "orchestrator/cli_kit.h"
 #include "orchestrator/lab_files.h"
 #include "orchestrator/lab_report.h"
 #include "orchestrator/lab_run.h"
@@ -18,18 +17,6 @@
 
 namespace vigia::orch {
 namespace {
-
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "set in a signal handler");
-
-void on_signal(int) { interrupted.store(true, std::memory_order_relaxed); }  // relaxed: a flag, orders nothing
-
-void catch_signals() {
-  struct sigaction action {};
-  action.sa_handler = on_signal;  // without SA_RESTART: sleeps end at once
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);  // a reader of our output that leaves must not leave processes behind
-}
 
 // One line on the terminal that is written over and over.
 class ProgressLine {
@@ -56,20 +43,11 @@ struct LabOptions {
   bool json = false, quiet = false;
 };
 
-int report_error(const Error& error, bool json) {
-  log::error("{}", error.text);
-  if (json) {
-    const nlohmann::ordered_json object{{"error", error.text}, {"exit_status", error.exit_status()}};
-    fmt::print("{}\n", object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
-  }
-  return error.exit_status();
-}
-
 int run(const LabOptions& options) {
   catch_signals();
   auto spec = load_lab(options.file);
   if (!spec) return report_error(spec.error(), options.json);
-  auto setup = set_up_lab(std::move(*spec), options.out, interrupted);
+  auto setup = set_up_lab(std::move(*spec), options.out, interrupted());
   if (!setup) return report_error(setup.error(), options.json);
   // Words go to stdout, or with --json, where stdout is the object's, to stderr.
   std::FILE* const words = options.json ? stderr : stdout;
@@ -83,12 +61,12 @@ int run(const LabOptions& options) {
     line.clear();
     log::warning("{}", text);
   };
-  auto result = run_lab(*setup, interrupted, hooks);
+  auto result = run_lab(*setup, interrupted(), hooks);
   line.clear();
   if (!result) return report_error(result.error(), options.json);
   if (!options.quiet || !options.json) fmt::print(words, "{}", lab_text(*setup, *result));
   if (options.json) {
-    fmt::print("{}\n", lab_json(*setup, *result).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    print_json(lab_json(*setup, *result));
   }
   return result->exit_status;
 }
