@@ -239,7 +239,8 @@ HostCommand add_vm_command(CLI::App& app, std::string_view command) {
   up_command->add_flag("--json", up_options->json, "Print one JSON object");
   up_command->add_flag("-q,--quiet", up_options->quiet, "No progress");
   up_command->footer(
-      "Everything is decided before anything is done: `vigia plan FILE` shows it. If a step fails, or on Ctrl-C, every\n"
+      "Everything is decided before anything is done: `vigia plan FILE` shows it. If a step fails, or on Ctrl-C, "
+      "every\n"
       "step before is taken back; if vigia is killed, its next command or `vigia repair` does so.\n"
       "\n"
       "Exit status: 0 it is up; 1 a step failed and everything was undone; 2 wrong input or impossible, nothing done.");
