@@ -83,10 +83,9 @@ void read(const json& in, VirtualFunction& out) {
   out.iommu_group = maybe_of<unsigned>(in, "iommu_group");
 }
 
+// Its definition comes behind all of those that it calls.
 template <class T>
-void read_list(const json& in, const char* key, std::vector<T>& out) {
-  for (const json& item : in.value(key, json::array())) read(item, out.emplace_back());
-}
+void read_list(const json& in, const char* key, std::vector<T>& out);
 
 void read(const json& in, NetDevice& out) {
   in.at("pci").get_to(out.pci);
@@ -112,6 +111,11 @@ void read(const json& in, BlockDevice& out) {
   out.node = maybe_of<unsigned>(in, "node");
   out.size = in.value("size", std::uint64_t{0});
   out.iommu_group = maybe_of<unsigned>(in, "iommu_group");
+}
+
+template <class T>
+void read_list(const json& in, const char* key, std::vector<T>& out) {
+  for (const json& item : in.value(key, json::array())) read(item, out.emplace_back());
 }
 
 template <class T>
