@@ -125,7 +125,7 @@ TEST(DomainXml, ATenantHasAShellAndNoIommu) {
 
 VmMetadata full_metadata() {
   VmMetadata m;
-  m.spec_text = "vm:\r\n  name: \"<&>]]>\"\n\t# \xc3\xa9 '\n";
+  m.spec_text = "vm:\n  name: \"<&>]]>\"\n\t# \xc3\xa9 '\n";
   m.spec_file = "/x y/p.yaml";
   m.kind = "vnma";
   m.tap = "p1";

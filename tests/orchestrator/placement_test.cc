@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <random>
 #include <set>
 
@@ -154,6 +155,14 @@ TEST(Placement, EverythingOnTheNicsNode) {
   EXPECT_THAT(p.why, Contains("node 2: that of the NIC 0000:3b:00.0"));
 }
 
+TEST(Placement, EmulatesWhenToldTo) {
+  Inventory host = make_host(1, 4);
+  add_nic(host, 0, 1);
+  VmSpec spec = probe_spec();
+  spec.acceleration = Acceleration::tcg;
+  EXPECT_EQ(place(host, spec, {}).placement->accelerator, Accelerator::tcg);
+}
+
 TEST(Placement, IsolatedCoresAreForVcpusAndTheOthersForTheEmulator) {
   Inventory host = make_host(1, 4);
   add_nic(host, 0, 1);
@@ -195,7 +204,7 @@ TEST(Placement, AnAgentGoesWhereTheMirroredTenantsAreNot) {
 }
 
 TEST(Placement, PoliciesWhenTheNicsNodeIsFull) {
-  Inventory host = make_host(2, 2, 1);
+  Inventory host = make_host(2, 3, 1);
   add_nic(host, 0, 4);
   VmSpec spec = probe_spec();
   const std::vector<PlacedDomain> running{running_vm("web", {0, 1}, 0)};
