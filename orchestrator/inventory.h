@@ -84,7 +84,7 @@ struct PlacedDomain {
 struct Inventory {
   std::uint64_t memory = 0;            // bytes, of the machine
   std::uint64_t memory_available = 0;  // bytes, of normal pages
-  bool kvm = false;                    // /dev/kvm can be opened by us
+  bool kvm = false;                    // /dev/kvm is there and open to us; nothing opens it
   bool iommu = false;                  // the kernel made IOMMU groups
   std::vector<NumaNode> nodes;         // by id
   std::vector<Cpu> cpus;               // by id

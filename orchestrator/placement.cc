@@ -131,6 +131,10 @@ void explain_memory(const Inventory& inventory, const VmSpec& spec, Placement& o
   } else {
     out.why.push_back(fmt::format("memory: {} of normal pages on node {}", hw::size_text(spec.memory), out.node));
   }
+  if (spec.acceleration == Acceleration::tcg) {
+    out.why.push_back("accelerator: TCG, software emulation, as the spec says");
+    return;
+  }
   out.accelerator = inventory.kvm ? Accelerator::kvm : Accelerator::tcg;
   out.why.push_back(
       inventory.kvm

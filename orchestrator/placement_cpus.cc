@@ -25,14 +25,17 @@ unsigned core_of(const Cpu& cpu) {
 std::vector<Core> cores_of_node(const Inventory& inventory, unsigned node, const std::set<unsigned>& taken) {
   std::map<unsigned, Core> cores;
   for (const Cpu& cpu : inventory.cpus) {
-    if (cpu.node != node || !cpu.online) continue;
+    if (cpu.node != node) continue;
     Core& core = cores[core_of(cpu)];
+    core.taken |= taken.contains(cpu.id);
+    if (!cpu.online) continue;
     core.cpus.push_back(cpu.id);
     core.isolated |= cpu.isolated;
-    core.taken |= taken.contains(cpu.id);
   }
   std::vector<Core> out;
-  for (auto& [id, core] : cores) out.push_back(std::move(core));
+  for (auto& [id, core] : cores) {
+    if (!core.cpus.empty()) out.push_back(std::move(core));
+  }
   std::stable_sort(out.begin(), out.end(), [](const Core& a, const Core& b) {
     if (a.isolated != b.isolated) return a.isolated;
     return a.cpus.front() != 0 && b.cpus.front() == 0;

@@ -79,6 +79,12 @@ std::string_view vm_of_tap(std::string_view tap) {
   return tap.starts_with(kTapPrefix) ? tap.substr(kTapPrefix.size()) : std::string_view{};
 }
 
+pf::Amendment whole(const PortChange& change) {
+  pf::Amendment out = change.vf;
+  out.taps = change.tap.taps;
+  return out;
+}
+
 Result<PortChange> port_change(const VmSpec& spec, const Placement& placement, const PortWishes& port,
                                const Catalog& catalog) {
   if (*placement.vf >= port.vfs) {

@@ -23,6 +23,9 @@ struct PortChange {
   pf::Amendment tap;  // once it captures; empty for a tenant
 };
 
+// Both at once.
+pf::Amendment whole(const PortChange& change);
+
 // Tenants of a tap are VMs on the same port, or else VFs that pf.yaml names. An input error when one is neither.
 // The spec has a VF (has_vf()), and so has the placement.
 Result<PortChange> port_change(const VmSpec& spec, const Placement& placement, const PortWishes& port,

@@ -91,9 +91,7 @@ Result<Done> ask_again(const Vm& vm, const HostState& state) {
   placement.vf = vm.metadata.vf;
   const auto change = port_change(*spec, placement, state.ports.at(vm.metadata.control), state.catalog);
   if (!change) return change.error();
-  pf::Amendment both = change->vf;
-  both.taps = change->tap.taps;
-  const auto amended = PfLink(vm.metadata.control).amend(both);
+  const auto amended = PfLink(vm.metadata.control).amend(whole(*change));
   return amended ? Result<Done>(Done{}) : Result<Done>(amended.error());
 }
 

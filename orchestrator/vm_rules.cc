@@ -28,11 +28,12 @@ bool plain_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), good);
 }
 
-// Bytes of the UTF-8 sequence that text begins with, if XML 1.0 may hold its character; else 0.
+// Bytes of the UTF-8 sequence that text begins with, if XML 1.0 may hold its character
+// and gives it back as it was (not so a carriage return); else 0.
 std::size_t xml_character(std::string_view text) {
   const auto at = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   const unsigned lead = at(0);
-  if (lead < 0x80) return lead >= 0x20 || lead == '\t' || lead == '\n' || lead == '\r' ? 1 : 0;
+  if (lead < 0x80) return lead >= 0x20 || lead == '\t' || lead == '\n' ? 1 : 0;
   const std::size_t length = lead >= 0xc2 && lead < 0xe0   ? 2
                              : lead >= 0xe0 && lead < 0xf0 ? 3
                              : lead >= 0xf0 && lead < 0xf5 ? 4

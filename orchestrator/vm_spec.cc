@@ -23,6 +23,7 @@ constexpr std::array<std::string_view, 3> kAffinities{"required", "preferred", "
 constexpr std::array<std::string_view, 4> kNetworkModes{"vf", "pf", "virtio", "softnic"};
 constexpr std::array<std::string_view, 3> kStorageModes{"virtio", "passthrough", "none"};
 constexpr std::array<std::string_view, 3> kPageSizes{"none", "2M", "1G"};
+constexpr std::array<std::string_view, 2> kAccelerations{"auto", "tcg"};
 constexpr std::array<std::string_view, 2> kPolicies{"lossless", "overwritable"};
 
 constexpr std::array kVm{
@@ -39,6 +40,8 @@ constexpr std::array kVm{
                                             "required: on the NIC's node with cores of its own, or not at all; "
                                             "preferred: as near as there is room; legacy: "
                                             "near if the host tells where the NIC is."),
+    yaml::choice<&VmSpec::acceleration, VmSpec>("acceleration", kAccelerations, "auto",
+                                                "KVM where it is usable, or software emulation in any case."),
     yaml::text<&VmSpec::uri, VmSpec>("uri", "qemu:///system", "Of the libvirt that runs it."),
     Option<VmSpec>{"for",
                    "until `down`",
@@ -181,6 +184,19 @@ VmSpec read_vm(yaml::Map& vm) {
   return spec;
 }
 
+// XML keeps no carriage returns; to YAML they are line ends like others.
+std::string with_plain_line_ends(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\r') {
+      out += text[i];
+    } else if (i + 1 == text.size() || text[i + 1] != '\n') {
+      out += '\n';
+    }
+  }
+  return out;
+}
+
 Result<VmSpec> checked(yaml::Document& document, std::string_view text, const std::filesystem::path& file) {
   VmSpec spec;
   yaml::Map root = document.root();
@@ -188,7 +204,7 @@ Result<VmSpec> checked(yaml::Document& document, std::string_view text, const st
   if (auto vm = root.map("vm")) spec = read_vm(*vm);
   root.finish();
   spec.file = file;
-  spec.text = text;
+  spec.text = with_plain_line_ends(text);
   if (!spec.network.mac) spec.network.mac = mac_of_name(spec.name);
   make_paths_absolute(spec);
   // Rules between keys say little that helps while single keys are wrong or missing.

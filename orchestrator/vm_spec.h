@@ -26,6 +26,8 @@ enum class VmKind { tenant, vnp, vnma };
 enum class Affinity { required, preferred, legacy };
 enum class NetworkMode { vf, pf, virtio, softnic };
 enum class StorageMode { virtio, passthrough, none };
+// automatic: KVM where it is usable.
+enum class Acceleration { automatic, tcg };
 enum class PageSize { none, m2, g1 };
 // What becomes of frames when storage is a whole ring behind: lossless drops new ones for everybody, overwritable lets
 // the store alone lose some.
@@ -82,7 +84,7 @@ struct GuestSpec {
 
 struct VmSpec {
   std::filesystem::path file;  // where it was read from, for messages
-  std::string text;            // the whole YAML text: kept in the domain's metadata
+  std::string text;            // the whole YAML text, lines ended by \n: kept in the domain's metadata
 
   std::string name;
   VmKind kind = VmKind::vnp;
@@ -92,6 +94,7 @@ struct VmSpec {
   HugepageSpec hugepages;
   std::optional<unsigned> numa;  // none: auto
   Affinity affinity = Affinity::preferred;
+  Acceleration acceleration = Acceleration::automatic;
   NetworkSpec network;
   StorageSpec storage;
   CaptureSpec capture;

@@ -8,28 +8,11 @@
 #include <vector>
 
 #include "hw/result.h"
-#include "orchestrator/images.h"
 #include "orchestrator/libvirt_host.h"
-#include "orchestrator/port_change.h"
-#include "orchestrator/vm_spec.h"
+#include "orchestrator/vm_plan.h"
 #include "orchestrator/vm_steps.h"
 
 namespace vigia::orch {
-
-// Everything decided, nothing done.
-struct VmPlan {
-  VmSpec spec;
-  Placement placement;
-  DomainFiles files;
-  PortChange port;                   // nothing in it when the VM has no VF
-  std::vector<std::string> scopes;   // of the mirror rules that the port then has
-  std::vector<std::string> remarks;  // what deserves a look although it is possible
-  VmMetadata metadata;
-  std::string xml;
-};
-
-// Reads the host, libvirt, the port; decides. Impossible wishes are input errors.
-Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec);
 
 struct UpReport {
   Timings timings;

@@ -190,7 +190,7 @@ std::string explain_options(std::span<const Option<T>> options, std::string_view
   std::string out;
   for (const Option<T>& o : options) {
     const bool must = o.fallback.starts_with("required");
-    out += fmt::format("{}{:<19}{:<22}{} ({}{})\n", indent, fmt::format("{}:", o.key), o.form(o), o.meaning,
+    out += fmt::format("{}{:<18} {:<21} {} ({}{})\n", indent, fmt::format("{}:", o.key), o.form(o), o.meaning,
                        must ? "" : "default: ", o.fallback);
   }
   return out;

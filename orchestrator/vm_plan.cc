@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "orchestrator/vm_plan.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "orchestrator/vm_catalog.h"
+
+namespace vigia::orch {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool makes_storage(const StorageSpec& storage) {
+  return storage.mode == StorageMode::virtio && storage.size != 0 && !fs::exists(storage.path);
+}
+
+Result<Inventory> read_inventory(LibvirtHost& host, const VmSpec& spec) {
+  const auto capabilities = host.capabilities();
+  if (!capabilities) return capabilities.error();
+  const auto devices = host.node_devices();
+  if (!devices) return devices.error();
+  auto inventory = inventory_from_libvirt(*capabilities, *devices);
+  if (!inventory) return inventory.error();
+  read_host_facts(*inventory, "/");
+  if (spec.network.mode == NetworkMode::softnic) {
+    auto nic = read_softnic(spec.network.pf);
+    if (!nic) return nic.error();
+    inventory->softnics.push_back(std::move(*nic));
+  }
+  return inventory;
+}
+
+// Fills port, scopes and the metadata's undo lines.
+Result<Done> plan_port(VmPlan& plan, const Catalog& catalog) {
+  const PfLink link(plan.spec.control_socket());
+  const auto port = link.wishes();
+  if (!port) return port.error();
+  auto change = port_change(plan.spec, plan.placement, *port, catalog);
+  if (!change) return change.error();
+  plan.port = std::move(*change);
+  // Both at once, because the tap may only be possible with the VF's new entry.
+  const auto possible = link.plan(whole(plan.port));
+  if (!possible) return possible.error();
+  plan.scopes = possible->scopes;
+  plan.remarks.insert(plan.remarks.end(), possible->warnings.begin(), possible->warnings.end());
+  plan.metadata.undo.push_back(std::string(kUndoPort) + pf::amendment_json(possible->undo));
+  if (!plan.port.tap.taps.empty()) plan.metadata.tap = plan.port.tap.taps.front().name;
+  return Done{};
+}
+
+// All that does not need the port.
+Result<VmPlan> decide(const Inventory& inventory, const Catalog& catalog, const HostDirs& dirs, VmSpec spec) {
+  auto files = find_image(dirs, spec.image);
+  if (!files) return files.error();
+  auto placement = verdict(spec, place(inventory, spec, catalog.placed()));
+  if (!placement) return placement.error();
+  VmPlan plan{std::move(spec), std::move(*placement), std::move(*files), {}, {}, {}, {}, {}};
+  plan.metadata = metadata_of(plan.spec, plan.placement, plan.files);
+  if (makes_storage(plan.spec.storage))
+    plan.metadata.undo.push_back(std::string(kUndoCreated) + plan.spec.storage.path);
+  for (const fs::path& file :
+       {plan.files.channel(plan.spec.name), plan.files.shell(plan.spec.name), plan.files.console_log(plan.spec.name)}) {
+    plan.metadata.files.push_back(file.string());
+  }
+  return plan;
+}
+
+}  // namespace
+
+Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec) {
+  const auto catalog = read_catalog(host);
+  if (!catalog) return catalog.error();
+  if (const Vm* old = catalog->find(spec.name)) {
+    return input_error(fmt::format("{}: vm.name: {} is there already ({}); take it down first: vigia {} down {}",
+                                   spec.file.string(), spec.name, word(old->state),
+                                   spec.kind == VmKind::tenant ? "tenant"
+                                   : spec.kind == VmKind::vnp  ? "probe"
+                                                               : "agent",
+                                   spec.name));
+  }
+  const auto inventory = read_inventory(host, spec);
+  if (!inventory) return inventory.error();
+  auto plan = decide(*inventory, *catalog, dirs, std::move(spec));
+  if (!plan) return plan.error();
+  plan->remarks = catalog->remarks;
+  if (plan->spec.has_vf()) {
+    if (auto planned = plan_port(*plan, *catalog); !planned) return planned.error();
+  }
+  plan->xml = domain_xml(plan->spec, plan->placement, plan->files, plan->metadata);
+  return plan;
+}
+
+Result<VmPlan> plan_for(const Inventory& inventory, const HostDirs& dirs, VmSpec spec) {
+  auto plan = decide(inventory, {}, dirs, std::move(spec));
+  if (plan) plan->xml = domain_xml(plan->spec, plan->placement, plan->files, plan->metadata);
+  return plan;
+}
+
+}  // namespace vigia::orch
