@@ -30,7 +30,7 @@ Result<VmPlan> make_plan(const PlanOptions& options) {
     if (!options.uri.empty()) spec->uri = options.uri;
     auto host = LibvirtHost::open(spec->uri);
     if (!host) return host.error();
-    return plan_vm(*host, dirs, std::move(*spec));
+    return plan_vm(*host, dirs, std::move(*spec), 0);
   }
   std::ifstream in(options.inventory, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(in), {}};

@@ -145,9 +145,9 @@ Result<ordered_json> up_one(const std::string& file, const Kind& kind, const UpO
   const LifeHooks hooks = hooks_of(spec->name, line, *ready_limit);
   if (auto mended = mend_first(*host, dirs, hooks); !mended) return mended.error();
   line.show(spec->name, "planning");
-  const auto plan = plan_vm(*host, dirs, std::move(*spec));
+  const auto plan = plan_vm(*host, dirs, std::move(*spec), until);
   if (!plan) return plan.error();
-  const auto report = bring_up(*host, *plan, until, hooks);
+  const auto report = bring_up(*host, *plan, hooks);
   if (!report) return report.error();
   if (until != 0) {
     if (auto timed = start_timer(*host, plan->spec.name); !timed) {

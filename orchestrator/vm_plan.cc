@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <span>
 
+#include "orchestrator/process_id.h"
 #include "orchestrator/vm_catalog.h"
 
 namespace vigia::orch {
@@ -33,11 +35,9 @@ Result<Inventory> read_inventory(LibvirtHost& host, const VmSpec& spec) {
 }
 
 // Fills port, scopes and the metadata's undo lines.
-Result<Done> plan_port(VmPlan& plan, const Catalog& catalog) {
+Result<Done> plan_port(VmPlan& plan, const PortWishes& port, const Catalog& catalog) {
   const PfLink link(plan.spec.control_socket());
-  const auto port = link.wishes();
-  if (!port) return port.error();
-  auto change = port_change(plan.spec, plan.placement, *port, catalog);
+  auto change = port_change(plan.spec, plan.placement, port, catalog);
   if (!change) return change.error();
   plan.port = std::move(*change);
   // Both at once, because the tap may only be possible with the VF's new entry.
@@ -50,14 +50,29 @@ Result<Done> plan_port(VmPlan& plan, const Catalog& catalog) {
   return Done{};
 }
 
+// A VF that pf.yaml names is somebody's, though no VM of ours; unless the name is that of the VM.
+void add_reserved(const VmSpec& spec, const PortWishes& port, const Catalog& catalog,
+                  std::vector<PlacedDomain>& running) {
+  for (const pf::VfConfig& vf : port.vf) {
+    if (vf.name.empty() || vf.name == spec.name || catalog.find(vf.name) != nullptr) continue;
+    PlacedDomain owner;
+    owner.name = vf.name;
+    owner.pf = spec.network.pf;
+    owner.vf = vf.index;
+    running.push_back(std::move(owner));
+  }
+}
+
 // All that does not need the port.
-Result<VmPlan> decide(const Inventory& inventory, const Catalog& catalog, const HostDirs& dirs, VmSpec spec) {
+Result<VmPlan> decide(const Inventory& inventory, std::span<const PlacedDomain> running, const HostDirs& dirs,
+                      VmSpec spec) {
   auto files = find_image(dirs, spec.image);
   if (!files) return files.error();
-  auto placement = verdict(spec, place(inventory, spec, catalog.placed()));
+  auto placement = verdict(spec, place(inventory, spec, running));
   if (!placement) return placement.error();
   VmPlan plan{std::move(spec), std::move(*placement), std::move(*files), {}, {}, {}, {}, {}};
   plan.metadata = metadata_of(plan.spec, plan.placement, plan.files);
+  plan.metadata.undo.push_back(std::string(kUndoStarting) + ProcessId::self().text());
   if (makes_storage(plan.spec.storage))
     plan.metadata.undo.push_back(std::string(kUndoCreated) + plan.spec.storage.path);
   for (const fs::path& file :
@@ -69,7 +84,7 @@ Result<VmPlan> decide(const Inventory& inventory, const Catalog& catalog, const 
 
 }  // namespace
 
-Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec) {
+Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec, std::int64_t until) {
   const auto catalog = read_catalog(host);
   if (!catalog) return catalog.error();
   if (const Vm* old = catalog->find(spec.name)) {
@@ -82,11 +97,20 @@ Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec) {
   }
   const auto inventory = read_inventory(host, spec);
   if (!inventory) return inventory.error();
-  auto plan = decide(*inventory, *catalog, dirs, std::move(spec));
+  std::vector<PlacedDomain> running = catalog->placed();
+  PortWishes port;
+  if (spec.has_vf()) {
+    auto wishes = PfLink(spec.control_socket()).wishes();
+    if (!wishes) return wishes.error();
+    port = std::move(*wishes);
+    add_reserved(spec, port, *catalog, running);
+  }
+  auto plan = decide(*inventory, running, dirs, std::move(spec));
   if (!plan) return plan.error();
   plan->remarks = catalog->remarks;
+  plan->metadata.until = until;
   if (plan->spec.has_vf()) {
-    if (auto planned = plan_port(*plan, *catalog); !planned) return planned.error();
+    if (auto planned = plan_port(*plan, port, *catalog); !planned) return planned.error();
   }
   plan->xml = domain_xml(plan->spec, plan->placement, plan->files, plan->metadata);
   return plan;

@@ -20,12 +20,13 @@ struct VmPlan {
   PortChange port;                   // nothing in it when the VM has no VF, or the port was not asked
   std::vector<std::string> scopes;   // of the mirror rules that the port then has
   std::vector<std::string> remarks;  // what deserves a look although it is possible
-  VmMetadata metadata;
-  std::string xml;
+  VmMetadata metadata;               // with all that has to be taken back, also if its `up` is killed
+  std::string xml;                   // holds the metadata
 };
 
-// Reads the host, libvirt, the port; decides. Impossible wishes are input errors.
-Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec);
+// Reads the host, libvirt, the port; decides. Impossible wishes are input errors. until: seconds since 1970 at which
+// the VM is to end by itself; 0: never.
+Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec, std::int64_t until);
 
 // For a host that is only described: no libvirt, no port, no VMs.
 Result<VmPlan> plan_for(const Inventory& inventory, const HostDirs& dirs, VmSpec spec);

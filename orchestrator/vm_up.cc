@@ -10,7 +10,6 @@
 #include <cerrno>
 
 #include "hw/fd.h"
-#include "orchestrator/process_id.h"
 #include "orchestrator/vm_down.h"
 
 namespace vigia::orch {
@@ -33,13 +32,10 @@ Result<Done> make_storage(const StorageSpec& storage) {
 
 }  // namespace
 
-Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, std::int64_t until, const LifeHooks& hooks) {
+Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, const LifeHooks& hooks) {
   const std::string& name = plan.spec.name;
   UpReport report{{}, plan.scopes, plan.remarks};
   Steps steps(hooks, report.timings);
-  VmMetadata journal = plan.metadata;
-  journal.until = until;
-  journal.undo.push_back(std::string(kUndoStarting) + ProcessId::self().text());
   const PfLink link(plan.spec.control_socket());
   const auto amend = [&](const pf::Amendment& change) {
     const auto amended = link.amend(change);
@@ -47,8 +43,7 @@ Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, std::int64_t un
   };
 
   // From here on the domain's definition is the journal.
-  auto done = steps.run("defining the domain",
-                        [&] { return host.define(name, domain_xml(plan.spec, plan.placement, plan.files, journal)); });
+  auto done = steps.run("defining the domain", [&] { return host.define(name, plan.xml); });
   if (!done) return done.error();
   if (plan.spec.has_vf()) {
     done = steps.run("setting up the VF", [&] { return amend(plan.port.vf); });
@@ -60,6 +55,7 @@ Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, std::int64_t un
     done = steps.run("mirroring", [&] { return amend(plan.port.tap); });
   }
   if (done) {
+    VmMetadata journal = plan.metadata;
     remove_undo(journal, kUndoStarting);
     remove_undo(journal, kUndoCreated);
     done = steps.run("noting that it is up", [&] { return host.set_metadata(name, metadata_xml(journal)); });
@@ -69,7 +65,7 @@ Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, std::int64_t un
   hooks.step("undoing");
   LifeHooks quiet = hooks;
   quiet.stop_guest = [](const VmMetadata&) { return Result<Done>(Done{}); };
-  const auto undone = take_down(host, {name, VmState::interrupted, journal, {}}, quiet);
+  const auto undone = take_down(host, {name, VmState::interrupted, plan.metadata, {}}, quiet);
   Error error = done.error();
   error.text = fmt::format("{}: {}", name, error.text);
   if (!undone) {

@@ -3,7 +3,6 @@
 // is done, so whoever comes next can take it back: this process when a step fails, `vigia repair` when it was killed.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,8 +17,7 @@ struct UpReport {
   Timings timings;
   std::vector<std::string> scopes, remarks;
 };
-// until: seconds since 1970 at which it is to end by itself; 0: never. A failure undoes every step before; what could
-// not be undone is part of the error.
-Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, std::int64_t until, const LifeHooks& hooks);
+// A failure undoes every step before; what could not be undone is part of the error.
+Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, const LifeHooks& hooks);
 
 }  // namespace vigia::orch
