@@ -329,30 +329,41 @@ Result<Done> validate(const CaptureOptions& o) {
   return Done{};
 }
 
-Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, VfDevice& device) {
+namespace {
+
+Result<Done> capture_into(RingMemory ring, const CaptureOptions& options, StopRequest& stop, VfDevice& device) {
   const auto info = device.info();
   if (!info) return info.error();
-  auto ring = RingMemory::create(options.ring, options.name);
-  if (!ring) return ring.error();
   auto table = ListenerTable::create();
   if (!table) return table.error();
   auto counters = hw::CounterFile::create(options.counters, hw::accounts::capture_names());
   if (!counters) return counters.error();
-  Session session(options, stop, device, *info, std::move(*ring), std::move(*table), std::move(*counters));
+  Session session(options, stop, device, *info, std::move(ring), std::move(*table), std::move(*counters));
   if (auto ok = session.prepare(); !ok) return ok;
   return session.run();
+}
+
+}  // namespace
+
+Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, VfDevice& device) {
+  auto ring = RingMemory::create(options.ring, options.name);
+  if (!ring) return ring.error();
+  return capture_into(std::move(*ring), options, stop, device);
 }
 
 Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop) {
   if (auto ok = validate(options); !ok) return ok;
   std::error_code ignored;
   if (!options.ready_file.empty()) fs::remove(options.ready_file, ignored);  // of an earlier run
+  // The ring first: on ordinary pages of a guest it takes a second, in which a device that is on would overflow.
+  auto ring = RingMemory::create(options.ring, options.name);
+  if (!ring) return ring.error();
   PortOptions port = options.port;
   port.cancel = &stop.stop;
   port.interrupts = !options.poll;
   auto device = open_port(options.device, port);
   if (!device) return device.error();
-  return run_capture(options, stop, **device);
+  return capture_into(std::move(*ring), options, stop, **device);
 }
 
 }  // namespace vigia::vf

@@ -19,7 +19,7 @@
 namespace vigia::vf {
 
 struct CaptureOptions {
-  std::string device;  // "vfio-user:SOCKET"
+  std::string device;  // as hw::open_function() takes it
   std::string name = "capture";
   std::string tap;  // what the device shows, in words, for the file; empty: unknown
   PortOptions port;

@@ -91,7 +91,7 @@ class VfDevice {
   virtual Result<PortInfo> info() = 0;
 };
 
-// Opens and starts the port that spec names: "vfio-user:SOCKET". A wrong spec or option is an input error.
+// Opens and starts the port that spec names, as hw::open_function() takes it. A wrong spec or option is an input error.
 Result<std::unique_ptr<VfDevice>> open_port(std::string_view spec, const PortOptions& options);
 
 }  // namespace vigia::vf

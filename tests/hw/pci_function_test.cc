@@ -19,7 +19,7 @@ namespace {
 using namespace vfio_user;
 
 TEST(OpenFunction, AWrongSpecIsAnInputError) {
-  for (const char* spec : {"", "vfio-user:", "vfio-user", "0000:03:10.0", "VFIO-USER:/x"}) {
+  for (const char* spec : {"", "vfio-user:", "vfio-user", "0000:03:10.0", "VFIO-USER:/x", "vfio:", "uio:", "vfio"}) {
     const auto function = open_function(spec);
     ASSERT_FALSE(function) << spec;
     EXPECT_EQ(function.error().exit_status(), 2);
@@ -29,6 +29,21 @@ TEST(OpenFunction, AWrongSpecIsAnInputError) {
   ASSERT_FALSE(too_long);
   EXPECT_EQ(too_long.error().exit_status(), 2);
   EXPECT_NE(too_long.error().text.find("shorter"), std::string::npos);
+}
+
+TEST(OpenFunction, AWrongAddressIsAnInputError) {
+  for (const char* spec : {"vfio:3:10.0", "uio:0000:03:10", "vfio:/dev/vfio/3"}) {
+    const auto function = open_function(spec);
+    ASSERT_FALSE(function) << spec;
+    EXPECT_EQ(function.error().exit_status(), 2);
+    EXPECT_NE(function.error().text.find("no PCI address"), std::string::npos) << function.error().text;
+  }
+  for (const char* spec : {"vfio:ffffffff:ff:1f.7", "uio:ffffffff:ff:1f.7"}) {
+    const auto function = open_function(spec);
+    ASSERT_FALSE(function) << spec;
+    EXPECT_EQ(function.error().exit_status(), 2);
+    EXPECT_NE(function.error().text.find(spec), std::string::npos) << function.error().text;
+  }
 }
 
 TEST(OpenFunction, AnAbsentSocketNamesSoftnic) {
