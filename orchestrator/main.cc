@@ -17,7 +17,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer("`vigia COMMAND --help` tells more; `vigia explain lab` describes the file of a lab.");
   const std::vector<orch::HostCommand> commands{orch::add_lab_command(app), orch::add_ledger_command(app),
-                                                orch::add_explain_command(app), orch::add_completion_command(app)};
+                                                orch::add_pull_command(app), orch::add_explain_command(app),
+                                                orch::add_completion_command(app)};
   int pf_status = 0;  // `vigia pf` does its work while the command line is parsed
   pf::add_pf_commands(app, pf_status);
   try {
