@@ -25,14 +25,14 @@ constexpr std::array kUnits{
 bool digit(char c) { return c >= '0' && c <= '9'; }
 
 // So many digits at the front of text, taken from it.
-std::optional<int> take(std::string_view& text, std::size_t digits) {
+std::optional<int> digits(std::string_view& text, std::size_t count) {
   int value = 0;
-  if (text.size() < digits) return std::nullopt;
-  for (std::size_t i = 0; i < digits; ++i) {
+  if (text.size() < count) return std::nullopt;
+  for (std::size_t i = 0; i < count; ++i) {
     if (!digit(text[i])) return std::nullopt;
     value = value * 10 + (text[i] - '0');
   }
-  text.remove_prefix(digits);
+  text.remove_prefix(count);
   return value;
 }
 
@@ -58,25 +58,25 @@ std::optional<std::int64_t> zone(std::string_view text) {
   const bool west = !text.empty() && text.front() == '-';
   if (!west && (text.empty() || text.front() != '+')) return std::nullopt;
   text.remove_prefix(1);
-  const auto hours = take(text, 2);
+  const auto hours = digits(text, 2);
   const bool colon = take(text, ':');
-  const auto minutes = take(text, 2);
+  const auto minutes = digits(text, 2);
   if (!hours || !colon || !minutes || !text.empty() || *hours > 23 || *minutes > 59) return std::nullopt;
   return (west ? -60 : 60) * (*hours * 60 + *minutes);
 }
 
 std::optional<std::uint64_t> rfc3339(std::string_view text) {
-  const auto year = take(text, 4);
+  const auto year = digits(text, 4);
   const bool dash1 = take(text, '-');
-  const auto month = take(text, 2);
+  const auto month = digits(text, 2);
   const bool dash2 = take(text, '-');
-  const auto day = take(text, 2);
+  const auto day = digits(text, 2);
   const bool t = take(text, 'T') || take(text, 't') || take(text, ' ');
-  const auto hour = take(text, 2);
+  const auto hour = digits(text, 2);
   const bool colon1 = take(text, ':');
-  const auto minute = take(text, 2);
+  const auto minute = digits(text, 2);
   const bool colon2 = take(text, ':');
-  const auto second = take(text, 2);
+  const auto second = digits(text, 2);
   if (!year || !dash1 || !month || !dash2 || !day || !t || !hour || !colon1 || !minute || !colon2 || !second) {
     return std::nullopt;
   }
