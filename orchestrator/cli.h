@@ -29,6 +29,7 @@ HostCommand add_lab_command(CLI::App& app);
 HostCommand add_ledger_command(CLI::App& app);
 HostCommand add_plan_command(CLI::App& app);
 HostCommand add_inventory_command(CLI::App& app);
+HostCommand add_pull_command(CLI::App& app);
 HostCommand add_explain_command(CLI::App& app);
 // Completes whatever app holds when it is run, so it may be added first or last.
 HostCommand add_completion_command(CLI::App& app);

@@ -16,6 +16,7 @@
 
 #include "hw/mac.h"
 #include "hw/result.h"
+#include "hw/spelling.h"
 
 namespace vigia::pf::yaml {
 
@@ -91,7 +92,6 @@ class Document {
   std::shared_ptr<Tree> tree_;
 };
 
-// The word of known that word is most probably a misspelling of; empty when none is near.
-std::string_view nearest(std::string_view word, std::span<const std::string> known);
+using hw::nearest;
 
 }  // namespace vigia::pf::yaml

@@ -43,13 +43,28 @@ struct StopRequest {
   std::atomic<bool> stop{false}, hurry{false};
 };
 
+struct CaptureReport;  // capture_report.h
+
+// Who looks on while a capture runs. Called from the thread that is inside run_capture().
+class CaptureObserver {
+ public:
+  virtual ~CaptureObserver() = default;
+  // Before the first frame. The ring's descriptor may be duplicated and mapped (RingMemory::open) to outlive the
+  // capture. The store, if there is one, has created its first file.
+  virtual void begun(const RingMemory& ring, const PortInfo& info) = 0;
+  // Several times a second. port: an error while the device is being started again.
+  virtual void turn(const CaptureReport& report, const Result<PortInfo>& port) = 0;
+  // Everything is written and counted.
+  virtual void ended(const CaptureReport& report) = 0;
+};
+
 // Everything that can be said without touching anything; input errors.
 Result<Done> validate(const CaptureOptions& options);
 
 // Runs until stop, a limit, or the end of the device. Errors of the input leave nothing behind; a dead device or a full
 // disk is an error after everything that was captured has been written and counted.
-Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop);
-// On a device that is open and started, for tests.
+Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, CaptureObserver* observer = nullptr);
+// On a device that is open and started.
 Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, VfDevice& device);
 
 }  // namespace vigia::vf
