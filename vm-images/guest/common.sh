@@ -16,7 +16,10 @@ start_system() {
   mount -t devpts devpts /dev/pts
   mount -t tmpfs tmpfs /dev/shm
   while read -r module; do
-    modprobe "$module" || say "cannot load the kernel module $module: what needs it will not work"
+    case "$module" in
+      *\?) modprobe -q "${module%?}" 2>/dev/null || true ;; # wanted where the machine has it
+      *) modprobe "$module" || say "cannot load the kernel module $module: what needs it will not work" ;;
+    esac
   done </usr/lib/vigia/modules
   name_ports
 }
@@ -52,11 +55,11 @@ wait_for() {
   done
 }
 
-# Hands over to busybox init, which restarts services and answers power button and signals. The lines of the image's own
-# services come in on standard input.
+# hand_over LINE: the rest of process 1's life is busybox init's, which restarts services and answers power button and
+# signals. LINE is the inittab line of the image's own service.
 hand_over() {
   {
-    cat
+    echo "$1"
     [ -e /dev/virtio-ports/org.vigia.shell.0 ] && echo "::respawn:/usr/lib/vigia/shell-port /dev/virtio-ports/org.vigia.shell.0"
     [ -c /dev/hvc0 ] && echo "hvc0::respawn:-/bin/sh"
     [ -e /dev/ttyS1 ] && stty -F /dev/ttyS1 >/dev/null 2>&1 && echo "ttyS1::respawn:-/bin/sh"
