@@ -20,6 +20,7 @@ inputs_guest() {
 make_guest() {
   local root=$work/root
   mkdir -p "$root"/usr/{bin,lib/vigia,lib64} "$root"/{dev,proc,sys,run,tmp,root,etc,srv/www,var/lib,var/log}
+  ln -s ../run "$root/var/run"
   ln -s bin "$root/usr/sbin"
   ln -s usr/bin "$root/bin"; ln -s usr/bin "$root/sbin"; ln -s usr/lib "$root/lib"; ln -s usr/lib64 "$root/lib64"
   put_programs
@@ -145,7 +146,7 @@ put_own() {
 pack() {
   find "$1" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
   (cd "$1" && find . -mindepth 1 -print0 | sort -z |
-    cpio --quiet --null --create --format=newc --reproducible --owner=0:0) | zstd -q -15 --single-thread
+    cpio --quiet --null --create --format=newc --reproducible --owner=0:0) | zstd -q -9 --single-thread
 }
 
 # The packages whose files are in the image, with their versions; the kernel's too.
