@@ -16,14 +16,14 @@ sources() {
   [ "$backports" = no ] || echo "deb $main $suite-backports main"
 }
 
-# debian_tree SUITE PACKAGES: prints the folder with the unpacked packages; unpacks them unless that was done before.
+# debian_tree SUITE PACKAGES: sets $tree to the folder with the unpacked packages; unpacks them unless that was done before.
 # PACKAGES.tsv (name, version) and FILES.tsv (package, file) lie in its folder /vigia.
 debian_tree() {
   local suite=$1 packages=$2 key place
   # shellcheck disable=SC2086  # words
-  key=$({ cat "$here/steps/debian.sh"; echo "$suite $backports"; printf '%s\n' $packages | sort; } | sha256sum | cut -c1-16)
+  key=$({ declare -f unpack; echo "$suite $backports"; printf '%s\n' $packages | sort; } | sha256sum | cut -c1-16)
   place=$images/.cache/debian-$suite-$key
-  if [ ! -d "$place" ] || { [ "$update" = yes ] && [ ! -e "$place.fresh.$$" ]; }; then
+  if [ ! -d "$place" ] || [ "$update" = yes ]; then
     say "$name: fetching packages of $suite (a minute or so)"
     unpack "$suite" "$packages" "$work/debian"
     if [ -d "$place" ] && cmp -s "$work/debian/vigia/packages.tsv" "$place/vigia/packages.tsv"; then
@@ -34,6 +34,7 @@ debian_tree() {
     fi
     rm -rf "$work/debian"
   fi
+  # shellcheck disable=SC2034  # the result
   tree=$place
 }
 

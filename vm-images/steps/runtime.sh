@@ -26,7 +26,7 @@ make_runtime() {
   mkdir "$work/image/bin"
   if [ -z "$host_qemu" ]; then
     mkdir "$work/image/root"
-    cp -a "$tree"/{usr,lib64} "$work/image/root/"
+    cp -al "$tree"/{usr,lib64} "$work/image/root/"
     cp "$tree/vigia/packages.tsv" "$work/packages.tsv"
   fi
   for program in $qemu_programs; do
