@@ -22,14 +22,14 @@ debian_tree() {
   local suite=$1 packages=$2 key place
   # shellcheck disable=SC2086  # words
   key=$({ declare -f unpack; echo "$suite $backports"; printf '%s\n' $packages | sort; } | sha256sum | cut -c1-16)
-  place=$images/.cache/debian-$suite-$key
+  place=$images/.cache/$name.$key
   if [ ! -d "$place" ] || [ "$update" = yes ]; then
     say "$name: fetching packages of $suite (a minute or so)"
     unpack "$suite" "$packages" "$work/debian"
     if [ -d "$place" ] && cmp -s "$work/debian/vigia/packages.tsv" "$place/vigia/packages.tsv"; then
       say "$name: no package changed"
     else
-      rm -rf "$place"
+      rm -rf "$images/.cache/$name".???????????????? # what an older recipe asked for
       mv "$work/debian" "$place"
     fi
     rm -rf "$work/debian"
