@@ -63,6 +63,7 @@ libraries() {
 put_programs() {
   local program place path applet link
   put usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2
+  put usr/lib/x86_64-linux-gnu/libgcc_s.so.1 # the C library loads it by name when a thread is cancelled
   ln -sf ../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$root/usr/lib64/ld-linux-x86-64.so.2"
   cp "$tree/usr/bin/busybox" "$root/usr/bin/busybox"
   echo usr/bin/busybox >>"$work/taken"
