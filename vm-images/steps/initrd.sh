@@ -143,10 +143,11 @@ put_own() {
   done
 }
 
-# A folder as a compressed cpio archive: sorted names, one time, one owner, no inode numbers of this disk.
+# A folder as a compressed cpio archive (with "." itself: the mode of /): sorted names, one time, one owner, no inode numbers of
+# this disk.
 pack() {
   find "$1" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
-  (cd "$1" && find . -mindepth 1 -print0 | sort -z |
+  (cd "$1" && find . -print0 | sort -z |
     cpio --quiet --null --create --format=newc --reproducible --owner=0:0) | zstd -q -9 --single-thread
 }
 
