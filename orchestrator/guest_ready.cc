@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "orchestrator/child.h"
+#include "orchestrator/guest_channel.h"
 #include "orchestrator/guest_shell.h"
 #include "orchestrator/vm_spec.h"
 
@@ -30,7 +31,8 @@ Result<Done> ask(const VmMetadata& vm, const std::function<bool()>& interrupted)
     const auto answer = run_in_guest(vm.channel, "true", 2s, interrupted);
     return answer ? Result<Done>(Done{}) : Result<Done>(answer.error());
   }
-  return Done{};
+  const auto probe = GuestChannel::connect(vm.channel, 1s);
+  return probe ? Result<Done>(Done{}) : Result<Done>(probe.error());
 }
 
 }  // namespace
@@ -53,8 +55,11 @@ Result<Done> wait_for_guest(const VmMetadata& vm, std::chrono::milliseconds limi
 }
 
 Result<Done> stop_guest_service(const VmMetadata& vm) {
-  (void)vm;
-  return Done{};
+  if (is_tenant(vm)) return Done{};
+  auto probe = GuestChannel::connect(vm.channel, 5s);
+  if (!probe) return probe.error();
+  const auto stopped = probe->stop_capture(30s);
+  return stopped ? Result<Done>(Done{}) : Result<Done>(stopped.error());
 }
 
 }  // namespace vigia::orch

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,28 +12,13 @@
 #include <charconv>
 #include <optional>
 
-#include "hw/fd.h"
+#include "hw/unix_socket.h"
 
 namespace vigia::orch {
 namespace {
 
 constexpr std::size_t kMostOutput = 16u << 20;
 constexpr std::string_view kEnd = "\n##EXIT ";
-
-Result<Fd> connect_to(const std::filesystem::path& socket) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string path = socket.string();
-  if (path.size() >= sizeof address.sun_path) return input_error(fmt::format("socket {}: its path is too long", path));
-  std::copy(path.begin(), path.end(), address.sun_path);
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return os_error("create a socket");
-  // SAFETY: the sockets API takes every address family through its common beginning.
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return os_error(fmt::format("connect to the guest's shell at {} (is the VM up?)", path));
-  }
-  return fd;
-}
 
 // The answer, once its last line is there. Before it may stand what an earlier caller did not read.
 std::optional<ShellAnswer> finished(std::string_view received, std::string_view mark) {
@@ -57,8 +41,8 @@ Result<ShellAnswer> run_in_guest(const std::filesystem::path& socket, std::strin
   if (line.find('\n') != std::string_view::npos) {
     return input_error("a command in a guest is one line; separate commands by ';'");
   }
-  auto fd = connect_to(socket);
-  if (!fd) return fd.error();
+  auto fd = hw::connect_unix(socket);
+  if (!fd) return Error{fd.error().code, "the guest's shell: " + fd.error().text + "; is the VM up?"};
   const auto deadline = std::chrono::steady_clock::now() + limit;
   // The mark is not in the request as it is in the answer, should the port echo.
   const std::string mark = fmt::format("##BEGIN {}\n", ::getpid());
@@ -73,12 +57,12 @@ Result<ShellAnswer> run_in_guest(const std::filesystem::path& socket, std::strin
     pollfd ready{fd->get(), static_cast<short>(to_send.empty() ? POLLIN : POLLIN | POLLOUT), 0};
     if (::poll(&ready, 1, 100) < 0 && errno != EINTR) return os_error("wait for the guest's shell");
     if ((ready.revents & POLLOUT) != 0) {
-      const ssize_t n = ::send(fd->get(), to_send.data(), to_send.size(), MSG_NOSIGNAL);
+      const ssize_t n = ::send(fd->get(), to_send.data(), to_send.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (n > 0) to_send.erase(0, static_cast<std::size_t>(n));
     }
     if ((ready.revents & (POLLIN | POLLHUP)) == 0) continue;
     std::array<char, 16384> buffer;
-    const ssize_t n = ::recv(fd->get(), buffer.data(), buffer.size(), 0);
+    const ssize_t n = ::recv(fd->get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (n == 0) return work_error(fmt::format("{}: the VM is gone", socket.string()));
     if (n < 0) continue;  // EAGAIN, EINTR
     received.append(buffer.data(), static_cast<std::size_t>(n));

@@ -4,31 +4,35 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "hw/log.h"
 #include "orchestrator/cli.h"
+#include "orchestrator/cli_kit.h"
 #include "orchestrator/guest_channel.h"
+#include "orchestrator/vm_catalog.h"
+#include "orchestrator/vm_spec.h"
 
 namespace vigia::orch {
 namespace {
 
-std::atomic<bool> stop_requested{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "set in a signal handler");
-
 struct PullCommand {
   PullOptions pull;
-  std::string channel;
+  std::string name, channel, uri = default_uri();
   bool json = false;
 };
 
-void watch_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { stop_requested.store(true, std::memory_order_relaxed); };
-  for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
+// Where to ask: the socket that was given, or that of the VM.
+Result<std::filesystem::path> socket_of(const PullCommand& command) {
+  if (!command.channel.empty()) return std::filesystem::path(command.channel);
+  auto host = LibvirtHost::open(command.uri);
+  if (!host) return host.error();
+  const auto vm = find_vm(*host, command.name);
+  if (!vm) return vm.error();
+  if (vm->metadata.kind == word(VmKind::tenant)) {
+    return input_error(fmt::format("{} is a tenant: it captures nothing; pull from its agent", vm->name));
+  }
+  return std::filesystem::path(vm->metadata.channel);
 }
 
 std::string summary(const nlohmann::json& end, const std::string& output) {
@@ -48,17 +52,16 @@ std::string summary(const nlohmann::json& end, const std::string& output) {
 }
 
 int run(PullCommand& command) {
-  watch_signals();
+  catch_signals();
+  const auto socket = socket_of(command);
+  if (!socket) return report_error(socket.error(), command.json);
   const bool tty = ::isatty(STDERR_FILENO) == 1;
   if (tty) {
     command.pull.progress = [](std::uint64_t bytes) { fmt::print(stderr, "\r\x1b[K{} KiB", bytes / 1024); };
   }
-  const auto end = pull(command.channel, command.pull, stop_requested);
+  const auto end = pull(*socket, command.pull, interrupted());
   if (tty) fmt::print(stderr, "\r\x1b[K");
-  if (!end) {
-    log::error("{}", end.error().text);
-    return end.error().exit_status();
-  }
+  if (!end) return report_error(end.error(), command.json && command.pull.output != "-");
   // Standard output may be the file.
   std::FILE* out = command.pull.output == "-" ? stderr : stdout;
   if (command.json) {
@@ -79,8 +82,11 @@ HostCommand add_pull_command(CLI::App& app) {
       "Without any: everything that is kept. What was no longer there is said, also in the file.\n"
       "Exit status: 0 done, 1 the guest does not answer or the disk refused data, 2 wrong input, a filter for "
       "example.\n"
-      "Example: vigia pull --channel /run/agent.sock --last 10s --filter 'tcp port 80' -o - | tshark -r -");
-  pull_app->add_option("--channel", command->channel, "Unix socket of the probe's channel")->required();
+      "Example: vigia pull agent1 --last 10s --filter 'tcp port 80' -o - | tshark -r -");
+  auto* name = pull_app->add_option("NAME", command->name, "The probe or agent");
+  auto* channel = pull_app->add_option("--channel", command->channel, "Unix socket of its channel, without libvirt");
+  name->excludes(channel);
+  pull_app->add_option("--uri", command->uri, "libvirt to use")->capture_default_str();
   pull_app->add_option("--last", command->pull.last, "The last so many seconds, minutes, hours: 10s, 5m");
   pull_app->add_option("--from", command->pull.from, "Begin of the window");
   pull_app->add_option("--to", command->pull.to, "End of the window (default: now)");
@@ -91,7 +97,12 @@ HostCommand add_pull_command(CLI::App& app) {
   pull_app->add_flag("--follow", command->pull.follow, "Go on with what comes, until Ctrl-C");
   pull_app->add_option("-o,--output", command->pull.output, "pcapng file, or - for standard output")->required();
   pull_app->add_flag("--json", command->json, "Report as one JSON object");
-  return {pull_app, [command] { return run(*command); }};
+  return {pull_app, [command] {
+            if (command->name.empty() && command->channel.empty()) {
+              return report_error(input_error("say which probe or agent, or --channel SOCKET"), command->json);
+            }
+            return run(*command);
+          }};
 }
 
 }  // namespace vigia::orch

@@ -16,6 +16,7 @@
 
 #include "hw/fd_passing.h"
 #include "hw/log.h"
+#include "hw/unix_socket.h"
 #include "softnic/connection.h"
 
 namespace vigia::softnic {
@@ -201,7 +202,7 @@ Result<std::unique_ptr<Server>> Server::create() {
 Server::~Server() { close(); }
 
 Result<Done> Server::listen(const std::filesystem::path& path, FunctionModel& model) {
-  auto listener = hw::listen_unix(path);
+  auto listener = hw::listen_unix(path, hw::Audience::anyone);
   if (!listener) return listener.error();
   auto endpoint = std::make_unique<Impl::Endpoint>(model, path, std::move(*listener));
   if (auto watched = impl_->watch(endpoint->listener.get(), endpoint->from_listener); !watched) return watched;

@@ -33,7 +33,7 @@ Result<ChannelLink> ChannelLink::open(const std::string& spec) {
     return link;
   }
   link.socket_ = spec.substr(kUnix.size());
-  auto listener = hw::listen_unix(link.socket_);
+  auto listener = hw::listen_unix(link.socket_, hw::Audience::owner);
   if (!listener) return listener.error();
   link.listener_ = std::move(*listener);
   return link;
