@@ -77,10 +77,9 @@ void add_boot(xml_node domain, const VmSpec& spec, const DomainFiles& files) {
   if (files.kernel.empty()) return;
   add(os, "kernel", files.kernel.string());
   if (!files.initrd.empty()) add(os, "initrd", files.initrd.string());
-  std::string cmdline = "console=ttyS0 panic=-1";
+  std::string cmdline = files.cmdline.empty() ? "console=ttyS0 panic=-1" : files.cmdline;
   // A translating vIOMMU also for the VF: with iommu=pt the driver in the guest would see all of its RAM.
-  if (has_viommu(spec)) cmdline += " intel_iommu=on";
-  if (!files.cmdline.empty()) cmdline += ' ' + files.cmdline;
+  if (has_viommu(spec) && cmdline.find("intel_iommu=") == std::string::npos) cmdline += " intel_iommu=on";
   add(os, "cmdline", cmdline);
 }
 

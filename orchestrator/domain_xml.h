@@ -23,7 +23,7 @@ struct DomainFiles {
   std::filesystem::path emulator;  // QEMU's program
   std::filesystem::path kernel;    // with initrd: direct boot; empty: boot from disk
   std::filesystem::path initrd;
-  std::string cmdline;            // added to the console and vIOMMU arguments that every guest gets
+  std::string cmdline;            // of the kernel, as the image wants it; empty: only a console
   std::filesystem::path disk;     // qcow2 of the system; empty: the system is in initrd
   std::filesystem::path run_dir;  // for NAME.channel, NAME.shell and NAME.console.log
   bool io_uring = false;          // the emulator's block layer can use it

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 namespace vigia::orch {
@@ -38,6 +40,15 @@ std::vector<std::string> images_in(const fs::path& dir) {
   return out;
 }
 
+// What the image's builder knows that its kernel needs; empty when it left no word.
+std::string kernel_arguments(const fs::path& manifest) {
+  std::ifstream in(manifest);
+  const auto parsed = nlohmann::json::parse(in, nullptr, false);
+  if (!parsed.is_object()) return {};
+  const auto at = parsed.find("cmdline");
+  return at != parsed.end() && at->is_string() ? at->get<std::string>() : std::string();
+}
+
 fs::path emulator_of(const HostDirs& dirs) {
   const fs::path runtime = dirs.images / "runtime/bin/qemu-system-x86_64";
   return fs::exists(runtime) ? runtime : fs::path("/usr/bin/qemu-system-x86_64");
@@ -61,6 +72,7 @@ Result<DomainFiles> find_image(const HostDirs& dirs, std::string_view image) {
     if (fs::exists(dir / "initrd.img")) {
       files.kernel = dir / "vmlinux";
       files.initrd = dir / "initrd.img";
+      files.cmdline = kernel_arguments(dir / "manifest.json");
     } else {
       files.disk = dir / "disk.qcow2";
     }
