@@ -15,11 +15,13 @@ std::uint64_t DataPath::next_due(std::uint64_t now_ns) const {
 }
 
 bool DataPath::receive_burst() {
-  if (!started_ || wire_ == nullptr) return false;
+  // What a live wire brings before its start is taken all the same, or it would wake us for ever.
+  if (wire_ == nullptr || (!started_ && live_ == nullptr)) return false;
   bool moved = false;
   for (unsigned n = 0; n < kBurst && !wire_ended_; ++n) {
     if (held_ == nullptr) held_ = wire_->next();
     if (held_ == nullptr) {
+      if (live_ != nullptr) break;
       wire_ended_ = moved = true;
       break;
     }
