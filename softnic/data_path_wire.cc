@@ -25,7 +25,8 @@ bool DataPath::receive_burst() {
       wire_ended_ = moved = true;
       break;
     }
-    if (!clock_.due(held_->departure_ns, now_ns_) || (timed_ && !line_.free(now_ns_))) break;
+    const bool due = live_ != nullptr || clock_.due(held_->departure_ns, now_ns_);
+    if (!due || (timed_ && !line_.free(now_ns_))) break;
     const FrameBytes frame = held_->bytes;
     const Classified c(*this, frame);
     const Wait wait = look_ahead(frame, c);
