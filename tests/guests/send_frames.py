@@ -9,8 +9,8 @@ import time
 
 def udp(flow: int) -> bytes:
     """IPv4 and UDP without a UDP checksum, the IP checksum right."""
-    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 46, 0, 0, 64, 17, 0, bytes([10, 9, flow >> 8 & 255, flow & 255]),
-                       bytes([10, 9, 0, 11]))
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 46, 0, 0, 64, 17, 0, bytes([10, 9, 0, 99]),
+                       bytes([10, 9, 0, 11]))  # one pair of addresses: a key that is symmetric cancels what repeats
     total = sum(struct.unpack(">10H", head))
     while total >> 16:
         total = (total & 0xffff) + (total >> 16)

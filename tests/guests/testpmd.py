@@ -20,53 +20,46 @@ def bind(guest: Guest, pages: int = 100) -> None:
 
 
 class Testpmd:
+    """A run of testpmd. It prints the port's statistics every second: without a terminal its prompt keeps them back."""
+
     def __init__(self, guest: Guest, mode: str, queues: int = 1, options: str = ""):
         self.guest = guest
-        guest.run("rm -f /tmp/in; mkfifo /tmp/in")
-        guest.shell.run("exec 3<>/tmp/in")
-        guest.run(f"dpdk-testpmd --lcores 0@0,1@0 --in-memory --no-telemetry -a {DEVICE} -m 64 -- -i --auto-start "
-                  f"--total-num-mbufs=4096 --forward-mode={mode} --rxq={queues} --txq={queues} {options} "
-                  "</tmp/in >/tmp/out 2>&1 3>&- &")
-        self.await_text(r"Press enter to exit|testpmd>", 60)
+        guest.run("mkdir -p /var/run /tmp")
+        guest.run(f"dpdk-testpmd --lcores 0@0,1@0 --in-memory --no-telemetry -a {DEVICE} -m 64 -- --auto-start "
+                  f"--stats-period=1 --total-num-mbufs=4096 --forward-mode={mode} --rxq={queues} --txq={queues} "
+                  f"{options} </dev/null >/tmp/out 2>&1 &")
+        self.wait_for(lambda text: "RX-packets" in text, 60)
 
-    def output(self) -> str:
-        return self.guest.run("cat /tmp/out", 20)
-
-    def await_text(self, pattern: str, seconds: float) -> str:
+    def wait_for(self, ready, seconds: float) -> str:
         until = time.monotonic() + seconds
         while True:
-            text = self.output()
-            if re.search(pattern, text):
+            text = self.guest.run("tail -c 8000 /tmp/out", 20)
+            if ready(text):
                 return text
             if time.monotonic() > until:
-                raise Failed(f"testpmd: no {pattern!r} within {seconds} s: {text[-1500:]}")
-            time.sleep(0.3)
-
-    def say(self, command: str, pattern: str) -> str:
-        """Gives a command at the prompt; what was printed since."""
-        before = len(self.output())
-        self.guest.run(f"echo '{command}' >&3")
-        until = time.monotonic() + 20
-        while True:
-            text = self.output()[before:]
-            if re.search(pattern, text):
-                return text
-            if time.monotonic() > until:
-                raise Failed(f"testpmd: {command}: no {pattern!r}: {text[-800:]}")
+                raise Failed(f"testpmd: not what was awaited within {seconds} s: {text[-1500:]}")
             time.sleep(0.3)
 
     def statistics(self) -> dict[str, int]:
-        text = self.say("show port stats 0", r"Tx-bps")
-        return {k: int(v) for k, v in re.findall(r"([RT]X-[a-z]+): *(\d+)", text)}
+        """The port's, once they have been the same for two periods."""
+        last: list = [None]
+
+        def settled(text: str) -> bool:
+            blocks = text.split("NIC statistics")
+            found = [tuple(re.findall(r"([RT]X-[a-z]+): *(\d+)", b)) for b in blocks[1:] if "Tx-bps" in b]
+            last[0] = found[-1] if found else None
+            return len(found) >= 3 and found[-1] == found[-2] == found[-3]
+
+        self.wait_for(settled, 40)
+        return {k: int(v) for k, v in last[0]}
 
     def stop(self) -> str:
-        """Ends forwarding; its per-stream figures."""
-        return self.say("stop", r"\nDone\.")
-
-    def quit(self) -> None:
-        self.guest.run("echo quit >&3")
+        """Ends it; what it says of its forwarding streams."""
+        self.guest.run("kill -INT $(pidof dpdk-testpmd)")
+        text = self.wait_for(lambda t: "Bye" in t, 40)
         until = time.monotonic() + 20
         while self.guest.status("pidof dpdk-testpmd >/dev/null") == 0:
             if time.monotonic() > until:
                 raise Failed("testpmd does not end")
             time.sleep(0.2)
+        return text
