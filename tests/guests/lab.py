@@ -14,6 +14,7 @@ from channel import Failed
 from guest import Guest
 
 NET = "10.9.0"
+PF_MAC = "02:00:00:82:59:90"  # of the EEPROM
 OUTSIDE = f"{NET}.1"  # the namespace's address
 
 

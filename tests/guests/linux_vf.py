@@ -18,7 +18,7 @@ def interface(guest: Guest, driver: str = "ixgbevf") -> str:
 
 def configure(guest: Guest, vf: int, mtu: int = 1500, driver: str = "ixgbevf") -> str:
     """Gives the interface address(vf) and brings it up. Returns its name."""
-    guest.status(f"modprobe {driver}")
+    guest.status(f"modprobe {driver}", 90)
     name = interface(guest, driver)
     guest.run("for f in /proc/sys/net/ipv6/conf/*/disable_ipv6; do echo 1 >$f; done")  # it speaks unasked
     guest.run(f"ip addr flush dev {name}; ip addr add {address(vf)}/24 dev {name}; ip link set {name} mtu {mtu} up")
