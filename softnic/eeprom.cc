@@ -43,9 +43,45 @@ constexpr Words make_words() {
   return w;
 }
 
+constexpr unsigned kCommandBits = 8, kAddressBits = 16;
+constexpr std::uint32_t kRead = 0x03, kReadStatus = 0x05;
+
 constexpr Words kWords = make_words();
 
 }  // namespace
+
+void EepromPort::drive(bool select, bool clock, bool data) {
+  const bool rises = clock && !clock_;
+  clock_ = clock;
+  if (select) {
+    *this = EepromPort();
+    clock_ = clock;
+  } else if (rises) {
+    take_bit(data);
+  }
+}
+
+void EepromPort::take_bit(bool data) {
+  if (phase_ == Phase::send) {
+    const std::uint32_t word = eeprom_word(in_ / 2), byte = in_ % 2 == 0 ? word & 0xff : word >> 8;
+    out_ = (byte >> (7 - bits_) & 1) != 0;
+    if (++bits_ == 8) {
+      bits_ = 0;
+      ++in_;
+    }
+    return;
+  }
+  if (phase_ == Phase::status || phase_ == Phase::deaf) return;
+  in_ = in_ << 1 | (data ? 1u : 0u);
+  if (++bits_ < (phase_ == Phase::command ? kCommandBits : kAddressBits)) return;
+  bits_ = 0;
+  if (phase_ == Phase::address) {
+    phase_ = Phase::send;
+    return;
+  }
+  phase_ = in_ == kRead ? Phase::address : in_ == kReadStatus ? Phase::status : Phase::deaf;
+  in_ = 0;
+}
 
 std::uint16_t eeprom_word(std::uint32_t address) { return address < kEepromWords ? kWords[address] : 0xFFFF; }
 

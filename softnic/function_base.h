@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "softnic/chip.h"
+#include "softnic/eeprom.h"
 #include "softnic/function_model.h"
 #include "softnic/sfp_module.h"
 
@@ -56,6 +57,7 @@ class PfFunction final : public FunctionBase {
   void carry_out(const RegisterFile::Hit& hit, std::uint32_t offset, std::uint32_t value, std::uint32_t before);
   void write_indirect(const RegisterFile::Hit& hit, std::uint32_t value);
 
+  EepromPort eeprom_;
   SfpModule module_;
 };
 

@@ -42,6 +42,10 @@ std::uint32_t PfFunction::read_register(std::uint32_t offset) {
       return r.get(internal::RATE, r.get(pf::RTTDQSEL) & kQueueIndexMask);
     case Effect::vflr_clear:
       return r.get(pf::PFVFLRE, hit.index);
+    case Effect::eeprom_lines: {
+      const std::uint32_t lines = r.read(offset);
+      return lines | ((lines & Eec::request) != 0 ? Eec::grant : 0) | (eeprom_.data_out() ? Eec::data_out : 0);
+    }
     case Effect::module_lines: {
       const std::uint32_t lines = r.read(offset);
       return lines | ((lines & I2cctl::clock_out) != 0 ? I2cctl::clock_in : 0) | (module_.data() ? I2cctl::data_in : 0);
@@ -100,6 +104,8 @@ void PfFunction::carry_out(const RegisterFile::Hit& hit, std::uint32_t offset, s
     case Effect::restart_link:
       if ((value & Autoc::restart_an) != 0) chip_.interrupts->raise_pf(Eicr::lsc);
       return;
+    case Effect::eeprom_lines:
+      return eeprom_.drive((value & Eec::select) != 0, (value & Eec::clock) != 0, (value & Eec::data_in) != 0);
     case Effect::module_lines:
       return module_.drive((value & I2cctl::clock_out) != 0, (value & I2cctl::data_out) != 0);
     case Effect::queue_drop_enable:

@@ -39,8 +39,9 @@ void add_general(std::vector<RegisterRow>& t) {
   t.push_back(row(pf::FRTIMER, read_only, Effect::timer));
   t.push_back(row(pf::TCPTIMER, plain));
   t.push_back(row(pf::LEDCTL, plain));
-  t.push_back(
-      row(pf::EEC, read_only, Effect::none, Eec::present | Eec::auto_read_done | kEepromSize << Eec::size_shift));
+  t.push_back(row(pf::EEC, plain, Effect::eeprom_lines,
+                  Eec::present | Eec::auto_read_done | Eec::wide_address | kEepromSize << Eec::size_shift, resets,
+                  Eec::clock | Eec::select | Eec::data_in | Eec::request));
   t.push_back(row(pf::EERD, plain, Effect::eeprom_read));
   t.push_back(row(pf::FWSM, plain, Effect::none, Fwsm::firmware_valid));
   t.push_back(row(pf::SWSM, semaphore));

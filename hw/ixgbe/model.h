@@ -110,7 +110,8 @@ namespace Eerd {
 constexpr u32 start = 1u << 0, done = 1u << 1, address_mask = 0xfffcu, address_shift = 2, data_shift = 16;
 }
 namespace Eec {
-constexpr u32 size_shift = 11;
+constexpr u32 clock = 1u << 0, select = 1u << 1, data_in = 1u << 2, data_out = 1u << 3, request = 1u << 6,
+              grant = 1u << 7, wide_address = 1u << 10, size_shift = 11;
 }
 namespace Esdp {
 constexpr u32 module_present = 1u << 2;  // pin SDP2, which boards wire to the cage

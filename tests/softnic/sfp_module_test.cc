@@ -148,6 +148,40 @@ TEST_F(EepromTest, SizeIsWhatItHas) {
   EXPECT_EQ(word(0x3FFF), 0xFFFFu);
 }
 
+TEST_F(EepromTest, ReadsTheSameByItsLines) {
+  namespace Eec = hw::ixgbe::Eec;
+  const auto lines = [&](std::uint32_t bits) { lab.pf().write(kit::pf::EEC, 0, Eec::request | bits); };
+  const auto put = [&](std::uint32_t value, unsigned bits) {
+    while (bits-- > 0) {
+      const std::uint32_t data = (value >> bits & 1) != 0 ? Eec::data_in : 0;
+      lines(data);
+      lines(data | Eec::clock);
+      lines(data);
+    }
+  };
+  const auto get = [&](unsigned bits) {
+    std::uint32_t value = 0;
+    while (bits-- > 0) {
+      lines(Eec::clock);
+      value = value << 1 | ((lab.pf().read(kit::pf::EEC) & Eec::data_out) != 0 ? 1u : 0u);
+      lines(0);
+    }
+    return value;
+  };
+  lines(0);
+  EXPECT_NE(lab.pf().read(kit::pf::EEC) & Eec::grant, 0u);
+  lines(Eec::select);
+  put(0x05, 8);
+  EXPECT_EQ(get(8), 0u) << "ready";
+  for (const std::uint32_t address : {0x2Cu, 0x3Fu, 0x42u}) {
+    lines(Eec::select);
+    put(0x03, 8);
+    put(2 * address, 16);
+    const std::uint32_t bytes = get(16);
+    EXPECT_EQ((bytes >> 8 | bytes << 8) & 0xffff, word(address)) << address;
+  }
+}
+
 TEST_F(EepromTest, LinkStateMachineAndFlowDirectorAreReady) {
   EXPECT_NE(lab.pf().read(kit::pf::ANLP1) & 0xF0000, 0u);
   lab.pf().write(kit::pf::FDIRCTRL, 0, 1);
