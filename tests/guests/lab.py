@@ -41,6 +41,9 @@ class Lab:
             raise images.Missing("guests need root and iproute2: their cable ends in a network namespace")
         try:
             self.outside("", host=f"netns add {self.netns}")
+            # IPv6 speaks unasked, and parts count frames.
+            self.host(["ip", "netns", "exec", self.netns, "sh", "-c",
+                       "for c in all default; do echo 1 >/proc/sys/net/ipv6/conf/$c/disable_ipv6; done"])
             self.start("vigia-softnic", "--dir", self.folder, "--vfs", self.vfs, "--wire",
                        f"tap:wire,netns={self.netns}", "--doorbells", self.doorbells, "--counters",
                        self.folder / "counters", "--stats-json", self.folder / "stats.json")
