@@ -110,7 +110,7 @@ struct ResetValue {
   std::uint32_t offset, value;
 };
 
-const ResetValue kResetValues[] = {{"EEC", 0x10010, 0x300},
+const ResetValue kResetValues[] = {{"EEC", 0x10010, 0x2700},
                                    {"RDRXCTL.DMAIDONE", 0x02F00, 0x8},
                                    {"SECRXSTAT", 0x08D04, 1},
                                    {"SECTXSTAT", 0x08804, 1},
