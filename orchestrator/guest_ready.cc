@@ -54,6 +54,16 @@ Result<Done> wait_for_guest(const VmMetadata& vm, std::chrono::milliseconds limi
   }
 }
 
+Result<std::string> ask_status(const VmMetadata& vm) {
+  if (is_tenant(vm)) {
+    const auto answer = run_in_guest(vm.channel, "ip -json -s link", 5s, [] { return false; });
+    if (!answer) return answer.error();
+    return "{\"links\":" + answer->output + "}";
+  }
+  auto probe = GuestChannel::connect(vm.channel, 5s);
+  return probe ? probe->status() : Result<std::string>(probe.error());
+}
+
 Result<Done> stop_guest_service(const VmMetadata& vm) {
   if (is_tenant(vm)) return Done{};
   auto probe = GuestChannel::connect(vm.channel, 5s);

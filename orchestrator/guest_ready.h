@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <string>
 
 #include "hw/result.h"
 #include "orchestrator/domain_xml.h"
@@ -14,6 +15,9 @@ namespace vigia::orch {
 // An error has the last lines of the guest's console.
 Result<Done> wait_for_guest(const VmMetadata& vm, std::chrono::milliseconds limit,
                             const std::function<bool()>& interrupted);
+
+// What the guest's service says of itself: one JSON object.
+Result<std::string> ask_status(const VmMetadata& vm);
 
 // Ends a capture with everything written; tenants have nothing to end.
 Result<Done> stop_guest_service(const VmMetadata& vm);

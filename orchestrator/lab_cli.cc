@@ -14,6 +14,7 @@
 #include "orchestrator/lab_run.h"
 #include "orchestrator/lab_setup.h"
 #include "orchestrator/ledger_print.h"
+#include "orchestrator/vm_ledger.h"
 
 namespace vigia::orch {
 namespace {
@@ -71,10 +72,22 @@ int run(const LabOptions& options) {
   return result->exit_status;
 }
 
-int print_ledger(const std::string& dir, bool json) {
+// Of a lab's folder, or of a software NIC's and the VMs on it.
+Result<LedgerInput> ledger_input(const std::filesystem::path& dir, const std::string& uri) {
+  if (!std::filesystem::exists(dir / "lab.json") && std::filesystem::exists(dir / "pf.sock")) {
+    auto host = LibvirtHost::open(uri);
+    if (!host) return host.error();
+    return read_vm_ledger(*host, std::filesystem::absolute(dir).lexically_normal());
+  }
   auto manifest = read_manifest(dir);
-  if (!manifest) return report_error(manifest.error(), json);
-  const Ledger ledger = make_ledger(read_ledger_input(dir, *manifest));
+  if (!manifest) return manifest.error();
+  return read_ledger_input(dir, *manifest);
+}
+
+int print_ledger(const std::string& dir, const std::string& uri, bool json) {
+  const auto input = ledger_input(dir, uri);
+  if (!input) return report_error(input.error(), json);
+  const Ledger ledger = make_ledger(*input);
   fmt::print("{}", json ? ledger_json(ledger).dump(2) + "\n" : ledger_text(ledger));
   return ledger.balanced ? 0 : 1;
 }
@@ -112,12 +125,16 @@ HostCommand add_lab_command(CLI::App& app) {
 
 HostCommand add_ledger_command(CLI::App& app) {
   struct Options {
-    std::string dir;
+    std::string dir, uri = default_uri();
     bool json = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* ledger = app.add_subcommand("ledger", "The account of every frame, from the wire to the disk");
-  ledger->add_option("FOLDER", options->dir, "The folder of a finished or running lab")->required();
+  ledger
+      ->add_option("FOLDER", options->dir,
+                   "The folder of a finished or running lab; or of a vigia-softnic, for the VMs on it")
+      ->required();
+  ledger->add_option("--uri", options->uri, "libvirt that has the VMs")->capture_default_str();
   ledger->add_flag("--json", options->json, "Print one JSON object");
   ledger->footer(
       "Each line is an equation between counters of different processes: what one has handed over, another must have\n"
@@ -125,7 +142,7 @@ HostCommand add_ledger_command(CLI::App& app) {
       "seen. The first stage that loses frames is named.\n"
       "\n"
       "Exit status: 0 every line holds, 1 one does not or is unknown, 2 there is no lab in the folder.");
-  return {ledger, [options] { return print_ledger(options->dir, options->json); }};
+  return {ledger, [options] { return print_ledger(options->dir, options->uri, options->json); }};
 }
 
 }  // namespace vigia::orch

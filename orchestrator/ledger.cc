@@ -198,8 +198,13 @@ void party_line(Book& book, const LedgerInput& input, const Party& party, int st
 
 void party_stages(Book& book, const LedgerInput& input, const Party& party) {
   const auto of = [&](std::string_view account) { return book.party(party, account); };
-  party_line(book, input, party, 4, book.softnic(vf_name(party.vf) + ".written"),
-             {of("engine.taken"), of("engine.left_in_ring")}, "in_flight_at_death");
+  Term written = book.softnic(vf_name(party.vf) + ".written");
+  if (party.written_before > 0 && written.frames) {
+    written = {fmt::format("{} since {} came up", written.account, party.name),
+               *written.frames - std::min(*written.frames, party.written_before)};
+  }
+  party_line(book, input, party, 4, std::move(written), {of("engine.taken"), of("engine.left_in_ring")},
+             "in_flight_at_death");
   if (!party.agent) return;
   party_line(book, input, party, 5, of("engine.taken"),
              {of("engine.duplicate"), of("engine.shed"), of("engine.ring_full"), of("engine.appended")},

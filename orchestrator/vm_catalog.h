@@ -42,6 +42,7 @@ inline constexpr std::string_view kUndoPort = "port ";          // an amendment,
 inline constexpr std::string_view kUndoStarting = "starting ";  // the ProcessId of an `up` that is not at its end
 inline constexpr std::string_view kUndoCreated = "created ";    // a file to be removed if that `up` fails
 inline constexpr std::string_view kUndoProcess = "process ";    // the ProcessId of who takes the VM down in time
+inline constexpr std::string_view kUndoWritten = "written ";    // frames that the NIC wrote for earlier VMs on the VF
 
 // The values of the lines with that key.
 std::vector<std::string> undo_values(const VmMetadata& metadata, std::string_view key);

@@ -221,6 +221,32 @@ int down(const Kind& kind, const DownOptions& options) {
   return 0;
 }
 
+// What the guest says of itself; for a tenant, that it answers.
+int status(const Kind& kind, const DownOptions& options) {
+  auto host = LibvirtHost::open(options.uri);
+  if (!host) return report_error(host.error(), options.json);
+  const auto vms = chosen(*host, kind, options);
+  if (!vms) return report_error(vms.error(), options.json);
+  ordered_json all = ordered_json::array();
+  int worst = 0;
+  for (const Vm& vm : *vms) {
+    ordered_json entry{{"name", vm.name}, {"state", word(vm.state)}};
+    const auto said =
+        vm.state == VmState::running ? ask_status(vm.metadata) : Result<std::string>(work_error("the VM does not run"));
+    if (said) {
+      entry["guest"] = ordered_json::parse(*said, nullptr, false);
+    } else {
+      entry["error"] = said.error().text;
+      worst = 1;
+    }
+    if (!options.json)
+      fmt::print("{}: {}\n{}\n", vm.name, word(vm.state), said ? entry["guest"].dump(2) : "  " + said.error().text);
+    all.push_back(std::move(entry));
+  }
+  if (options.json) print_json(all);
+  return worst;
+}
+
 }  // namespace
 
 HostCommand add_vm_command(CLI::App& app, std::string_view command) {
@@ -255,8 +281,19 @@ HostCommand add_vm_command(CLI::App& app, std::string_view command) {
   down_command->add_flag("-q,--quiet", down_options->quiet, "No progress");
   down_command->footer("The file of its storage stays, with what was captured.");
 
-  return {group, [&kind, up_options, down_options, up_command] {
+  auto status_options = std::make_shared<DownOptions>();
+  status_options->uri = default_uri();
+  CLI::App* status_command = group->add_subcommand("status", "What its service says: device, counters, ring, storage");
+  status_command->add_option("NAME", status_options->names, "Which; default: all of this kind");
+  status_command->add_option("--uri", status_options->uri, "libvirt to use")->capture_default_str();
+  status_command->add_flag("--json", status_options->json, "Print one JSON array");
+
+  return {group, [&kind, up_options, down_options, status_options, up_command, status_command] {
             if (*up_command) return up(kind, *up_options);
+            if (*status_command) {
+              status_options->all = status_options->names.empty();
+              return status(kind, *status_options);
+            }
             if (!down_options->all && down_options->names.empty()) {
               return report_error(input_error("say which, or --all"), down_options->json);
             }

@@ -8,6 +8,7 @@
 
 #include "orchestrator/process_id.h"
 #include "orchestrator/vm_catalog.h"
+#include "orchestrator/vm_ledger.h"
 
 namespace vigia::orch {
 namespace {
@@ -111,6 +112,9 @@ Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec, std
   plan->metadata.until = until;
   if (plan->spec.has_vf()) {
     if (auto planned = plan_port(*plan, port, *catalog); !planned) return planned.error();
+    if (std::string line = written_line(plan->placement.pf, *plan->placement.vf); !line.empty()) {
+      plan->metadata.undo.push_back(std::move(line));
+    }
   }
   plan->xml = domain_xml(plan->spec, plan->placement, plan->files, plan->metadata);
   return plan;

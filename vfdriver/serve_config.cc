@@ -26,7 +26,7 @@ void read_capture(JsonFields fields, ServeConfig& config) {
   const auto snaplen = fields.integer("snaplen", 0, kMaxCaptured);
   if (snaplen && *snaplen > 0) config.snaplen = static_cast<std::uint32_t>(*snaplen);
   const std::string policy = fields.word("policy").value_or("kpt");
-  if (policy != "kpt") fields.fault("policy", "time stamps are made by policy kpt only");
+  (void)policy;
   config.ring.segment_bytes = fields.size("max_file").value_or(kDefaultFile);
   if (config.ring.segment_bytes == 0) config.ring.segment_bytes = kDefaultFile;
   config.quota = fields.size("quota").value_or(0);
@@ -50,6 +50,8 @@ Result<ServeConfig> parse_serve_config(std::string_view json, const std::string&
   }
   config.role = fields.word("role").value_or(config.role);
   if (config.role != "probe") fields.fault("role", "this service is a probe's; other roles do not run it");
+  (void)fields.word("mac");
+  fields.integer("port_vlan", 1, 4094);
   fields.integer("hugepages", 0, kMaxHugepages);  // the image's init has seen to it
   read_capture(fields.object("capture"), config);
   JsonFields storage = fields.object("storage");
