@@ -144,7 +144,8 @@ Result<std::unique_ptr<Store>> Session::make_store() {
   if (!joined) return joined.error();
   RingReader reader = RingReader::local(ring_, table_, *joined);
   if (!options_.raw.empty()) {
-    return create_raw_store(std::move(reader), {options_.raw, options_.name, options_.quota}, counters_);
+    return create_raw_store(std::move(reader), {options_.raw, options_.name, options_.quota, options_.store_retry},
+                            counters_);
   }
   const CaptureDescription description{fmt::format("{} VF {}, {}", info_.driver, info_.mac.text(), info_.device),
                                        options_.name, options_.tap, clock_.report().text(),
@@ -182,7 +183,7 @@ void Session::stop_engine() {
 
 Result<Done> Session::run() {
   begin_ = steady_clock::now();
-  if (observer_) observer_->begun(ring_, info_);
+  if (observer_) observer_->begun(ring_, report(true));
   if (store_) {
     store_thread_ = std::thread([this] {
       ::prctl(PR_SET_NAME, "store");
@@ -326,7 +327,11 @@ CaptureReport Session::report(bool running) const {
   r.hugepages = ring_.hugepages();
   r.clock = clock_.report();
   r.engine = engine_.totals();
-  if (store_) r.store = store_->totals();
+  if (store_) {
+    r.store = store_->totals();
+    r.store_problem = store_->problem();
+    r.first_file = store_->first_file();
+  }
   r.ring_bytes = options_.ring.data_bytes;
   r.snaplen = std::min(options_.snaplen, options_.ring.max_captured);
   r.seconds = std::chrono::duration<double>(steady_clock::now() - begin_).count();

@@ -34,6 +34,8 @@ struct CaptureOptions {
   std::filesystem::path raw;  // directory of RAW files; both empty: frames are only counted
   std::uint64_t quota = 0;    // of the directory, bytes; 0: no limit
   ListenerKind store_kind = ListenerKind::lossless;
+  // Of the directory: not 0: a disk that refuses is no error, the capture goes on and the disk is tried again so often.
+  std::chrono::milliseconds store_retry{0};
 
   std::filesystem::path counters, stats_json, ready_file;  // empty: none
 };
@@ -50,8 +52,8 @@ class CaptureObserver {
  public:
   virtual ~CaptureObserver() = default;
   // Before the first frame. The ring's descriptor may be duplicated and mapped (RingMemory::open) to outlive the
-  // capture. The store, if there is one, has created its first file.
-  virtual void begun(const RingMemory& ring, const PortInfo& info) = 0;
+  // capture.
+  virtual void begun(const RingMemory& ring, const CaptureReport& report) = 0;
   // Several times a second. port: an error while the device is being started again.
   virtual void turn(const CaptureReport& report, const Result<PortInfo>& port) = 0;
   // Everything is written and counted.

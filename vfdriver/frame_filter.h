@@ -14,7 +14,8 @@ namespace vigia::vf {
 
 class FrameFilter {
  public:
-  // An empty text lets every frame pass. What libpcap refuses is an input error with libpcap's sentence.
+  // An empty text lets every frame pass. What libpcap refuses is an input error with libpcap's sentence. Names of hosts
+  // and networks are looked up in the system's files only, never asked of a server: this does not block.
   static Result<FrameFilter> compile(const std::string& text);
 
   bool passes(const FrameView& frame) const noexcept;

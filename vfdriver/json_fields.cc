@@ -4,12 +4,22 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "hw/spelling.h"
 #include "vfdriver/cli_values.h"
 
 namespace vigia::vf {
+namespace {
+
+// Foreign text goes into a message and from there to a terminal: escaped, and not endlessly.
+std::string shown(const std::string& text) {
+  const auto quoted = nlohmann::json(text.substr(0, 64)).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
+}  // namespace
 
 struct JsonFields::State {
   nlohmann::json object = nlohmann::json::object();
@@ -68,6 +78,15 @@ std::optional<std::string> JsonFields::word(std::string_view key) {
   return std::nullopt;
 }
 
+std::optional<std::string> JsonFields::choice(std::string_view key, const std::vector<std::string>& words) {
+  auto given = word(key);
+  if (!given || std::find(words.begin(), words.end(), *given) != words.end()) return given;
+  const std::string_view near = hw::nearest(*given, words);
+  fault(key, fmt::format("\"{}\" is none of: {}{}", shown(*given), fmt::join(words, ", "),
+                         near.empty() ? "" : fmt::format("; did you mean {}?", near)));
+  return std::nullopt;
+}
+
 std::optional<std::uint64_t> JsonFields::size(std::string_view key) {
   const auto* value = state_->find(key);
   if (!value) return std::nullopt;
@@ -95,11 +114,8 @@ Result<Done> JsonFields::finish() {
   for (const auto& [key, value] : state_->object.items()) {
     if (std::find(state_->asked.begin(), state_->asked.end(), key) != state_->asked.end()) continue;
     const std::string_view near = hw::nearest(key, state_->asked);
-    // Foreign text goes into a message and from there to a terminal: escaped, and not endlessly.
-    std::string shown = nlohmann::json(key.substr(0, 64)).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-    shown = shown.substr(1, shown.size() - 2);
-    fault(shown, near.empty() ? fmt::format("unknown key; known here: {}", fmt::join(state_->asked, ", "))
-                              : fmt::format("unknown key; did you mean {}?", near));
+    fault(shown(key), near.empty() ? fmt::format("unknown key; known here: {}", fmt::join(state_->asked, ", "))
+                                   : fmt::format("unknown key; did you mean {}?", near));
   }
   if (state_->faults->empty()) return Done{};
   return input_error(fmt::format("{}", fmt::join(*state_->faults, "\n")));

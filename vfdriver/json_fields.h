@@ -25,6 +25,8 @@ class JsonFields {
   std::optional<std::uint64_t> integer(std::string_view key, std::uint64_t least, std::uint64_t most);
   std::optional<bool> boolean(std::string_view key);
   std::optional<std::string> word(std::string_view key);
+  // One of the words; anything else is refused with the nearest of them.
+  std::optional<std::string> choice(std::string_view key, const std::vector<std::string>& words);
   // A number of bytes, or a text like "64M".
   std::optional<std::uint64_t> size(std::string_view key);
   // A nested object; empty when it is absent. Its faults are this one's; it must not outlive this one.

@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   log::set_program("vigia-capture");
   CLI::App app("Captures every frame that a virtual function receives, with a time stamp and an account of each loss.",
                "vigia-capture");
+  app.set_version_flag("--version", "vigia-capture " VIGIA_VERSION);
   app.require_subcommand(1);
   app.footer(
       "Running captures are found by name in $VIGIA_RUN_DIR, else /run/vigia (root), $XDG_RUNTIME_DIR/vigia or\n"

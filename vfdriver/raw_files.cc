@@ -91,6 +91,12 @@ void RawFile::add_index(const IndexEntry& entry) noexcept {
 }
 
 void RawFile::cut(std::uint64_t bytes) noexcept {
+  if (bytes == 0) {
+    ::unlink(path_.c_str());
+    std::error_code ignored;
+    fs::remove(fs::path(path_).replace_extension(".idx"), ignored);
+    return;
+  }
   const auto end = static_cast<off_t>(bytes);
   struct stat st {};
   if (::fstat(file_.get(), &st) == 0 && st.st_size > end) {

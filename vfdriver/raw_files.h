@@ -48,7 +48,7 @@ class RawFile {
   const std::filesystem::path& path() const noexcept { return path_; }
   // Failure is not an error: see above.
   void add_index(const IndexEntry& entry) noexcept;
-  // Makes the file end there, if it is longer.
+  // Makes the file end there, if it is longer; one that ends where it begins is removed, with its index.
   void cut(std::uint64_t bytes) noexcept;
 
  private:

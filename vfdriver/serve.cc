@@ -52,11 +52,11 @@ ordered_json port_json(const Result<PortInfo>& port) {
 // What the capture thread tells and the channel's thread asks: everything behind one lock, held for copies only.
 class ServiceState final : public CaptureObserver {
  public:
-  explicit ServiceState(const ServeConfig& config) : config_(config) {}
+  ServiceState(const ServeConfig& config, std::string version) : config_(config), version_(std::move(version)) {}
   // Before anybody else looks. Empty: the ring only.
-  void stores_in(fs::path out) { out_ = std::move(out); }
+  void stores_in(fs::path out);
 
-  void begun(const RingMemory& ring, const PortInfo& info) override;
+  void begun(const RingMemory& ring, const CaptureReport& report) override;
   void turn(const CaptureReport& report, const Result<PortInfo>& port) override;
   void ended(const CaptureReport& report) override;
   void waiting(const std::string& why);
@@ -70,20 +70,33 @@ class ServiceState final : public CaptureObserver {
 
  private:
   ordered_json store_json(const CaptureReport& report) const;
+  void stored_from(std::uint64_t first_file);
 
   const ServeConfig& config_;
+  const std::string version_;
   fs::path out_;
   mutable std::mutex mutex_;
   std::string state_ = "waiting", why_ = "starting", storage_problem_;
   ordered_json capture_, port_, store_;
   PullSource source_;
+  std::uint64_t first_file_ = 0;
   bool finished_ = false;
 };
 
-void ServiceState::begun(const RingMemory& ring, const PortInfo& info) {
+void ServiceState::stores_in(fs::path out) {
+  out_ = std::move(out);
+  stored_from(0);
+}
+
+// first_file: of the running capture; 0: it has none, and all that is there is of earlier ones.
+void ServiceState::stored_from(std::uint64_t first_file) {
+  first_file_ = first_file;
+  if (!out_.empty()) source_.stored.emplace(out_, config_.name, first_file == 0 ? ~std::uint64_t{0} : first_file);
+}
+
+void ServiceState::begun(const RingMemory& ring, const CaptureReport& report) {
   PullSource source;
-  source.name = config_.name;
-  source.hardware = fmt::format("{} VF {}, {}", info.driver, info.mac.text(), info.device);
+  source.hardware = fmt::format("{} VF {}, {}", report.driver, report.mac, report.device);
   source.clock = std::string(ring.header().clock, ::strnlen(ring.header().clock, sizeof(ring.header().clock)));
   source.snaplen = std::min(config_.snaplen, ring.geometry().max_captured);
   // A mapping of its own: pulls may go on when this capture has ended.
@@ -94,10 +107,9 @@ void ServiceState::begun(const RingMemory& ring, const PortInfo& info) {
   } else {
     log::error("{}; nothing can be pulled from the ring", mapped.error().text);
   }
-  // The store has just created its first file.
-  if (!out_.empty()) source.stored.emplace(out_, config_.name, last_number(out_, config_.name));
   const std::lock_guard lock(mutex_);
   source_ = std::move(source);
+  stored_from(report.first_file);
   state_ = "capturing";
   why_.clear();
 }
@@ -108,13 +120,10 @@ ordered_json ServiceState::store_json(const CaptureReport& report) const {
                      {"stored_bytes", report.store.stored_bytes},
                      {"unread", report.store.unread},
                      {"disk_dropped", report.store.disk_dropped},
-                     {"problem", storage_problem_}};
+                     {"problem", report.store_problem.empty() ? storage_problem_ : report.store_problem}};
   if (report.file.empty()) return store;
   struct statvfs disk {};
   if (::statvfs(report.file.c_str(), &disk) == 0) store["free_bytes"] = disk.f_bavail * disk.f_frsize;
-  if (report.store.disk_dropped > 0) {
-    store["problem"] = "the disk refused data: only the ring is kept since; free space and restart the probe";
-  }
   return store;
 }
 
@@ -124,6 +133,8 @@ void ServiceState::turn(const CaptureReport& report, const Result<PortInfo>& por
   capture_ = std::move(capture);
   port_ = port_json(port);
   store_ = store_json(report);
+  // A disk that refused at first has been taken into use.
+  if (report.first_file != first_file_) stored_from(report.first_file);
   state_ = port ? "capturing" : "waiting";
   why_ = port ? "" : port.error().text;
 }
@@ -154,7 +165,7 @@ void ServiceState::finish() {
 
 std::string ServiceState::hello() const {
   const std::lock_guard lock(mutex_);
-  return ordered_json{{"name", config_.name}, {"role", config_.role},         {"version", 1},
+  return ordered_json{{"name", config_.name}, {"role", config_.role},         {"version", version_},
                       {"pid", ::getpid()},    {"uptime_s", uptime_seconds()}, {"state", state_}}
       .dump();
 }
@@ -195,7 +206,7 @@ std::string ServiceState::final_report() const {
 PullSource ServiceState::source() const {
   const std::lock_guard lock(mutex_);
   PullSource source = source_;
-  if (source.name.empty()) source.name = config_.name;
+  source.name = config_.name;
   return source;
 }
 
@@ -218,32 +229,27 @@ void nap(StopRequest& stop) {
   }
 }
 
-CaptureOptions capture_options(const ServeConfig& config) {
+CaptureOptions capture_options(const ServeConfig& config, const ServeOptions& options) {
   CaptureOptions capture;
   capture.name = config.name;
   capture.ring = config.ring;
   capture.snaplen = config.snaplen;
   capture.quota = config.quota;
+  capture.store_kind = config.policy;
+  capture.store_retry = options.store_retry;
+  capture.port.mtu = config.mtu;
   capture.port.tx_ring = 0;
   capture.port.pf_wait = kPfWait;
   return capture;
 }
 
-// The directory of the store, or nothing with the reason on record.
-fs::path usable_storage(const ServeConfig& config, const ServeOptions& options, ServiceState& state) {
+// The directory of the store, or nothing with the reason on record. Whether the disk works shows while it is used.
+fs::path storage_of(const ServeConfig& config, const ServeOptions& options, ServiceState& state) {
   const bool wanted = config.storage_mode == "virtio" || config.storage_mode == "passthrough";
   if (wanted && options.out.empty()) {
     state.storage_problem("storage is configured as " + config.storage_mode + ", but no directory was given (--out)");
   }
-  if (options.out.empty() || config.storage_mode == "none") return {};
-  std::error_code failed;
-  fs::create_directories(options.out, failed);
-  if (failed || ::access(options.out.c_str(), W_OK) != 0) {
-    state.storage_problem(failed ? os_error("use " + options.out.string(), failed.value()).text
-                                 : os_error("write to " + options.out.string()).text);
-    return {};
-  }
-  return options.out;
+  return config.storage_mode == "none" ? fs::path() : options.out;
 }
 
 // One device from its start to its end. What is wrong with the device may get better; with its name it never will.
@@ -271,9 +277,9 @@ Result<Done> serve(const ServeOptions& options, StopRequest& stop) {
   auto link = ChannelLink::open(options.channel);
   if (!link) return link.error();
 
-  CaptureOptions capture = capture_options(*config);
-  ServiceState state(*config);
-  capture.raw = usable_storage(*config, options, state);
+  CaptureOptions capture = capture_options(*config, options);
+  ServiceState state(*config, options.version);
+  capture.raw = storage_of(*config, options, state);
   state.stores_in(capture.raw);
   if (capture.raw.empty()) capture.quota = 0;
   if (auto ok = validate(capture); !ok) return ok;

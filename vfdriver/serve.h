@@ -3,6 +3,7 @@
 // or the disk, and answers the host through the channel.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -18,7 +19,10 @@ struct ServeConfig {
   std::string name, role = "probe";
   RingGeometry ring;
   std::uint32_t snaplen = kMaxCaptured;
-  std::uint64_t quota = 0;   // bytes; 0: no limit
+  std::uint64_t quota = 0;  // bytes; 0: no limit
+  // What becomes of frames when storage is a whole ring behind.
+  ListenerKind policy = ListenerKind::overwritable;
+  unsigned mtu = 1500;
   std::string storage_mode;  // "virtio", "passthrough", "none"; empty: not said
 };
 
@@ -30,6 +34,9 @@ struct ServeOptions {
   std::string device;         // a device spec or "auto"
   std::string channel;        // device or unix:PATH
   std::filesystem::path out;  // directory of RAW files; empty: the ring only
+  std::string version;        // of the program, for the host
+  // Between attempts to use a disk that refuses.
+  std::chrono::milliseconds store_retry{5000};
 };
 
 // The spec of the first VF of a kind that we drive, bound to vfio-pci or uio_pci_generic, by address; an error when

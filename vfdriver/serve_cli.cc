@@ -9,11 +9,18 @@ namespace vigia::vf {
 
 CaptureCommand add_serve_command(CLI::App& app) {
   auto options = std::make_shared<ServeOptions>();
+  options->version = app.version();
   CLI::App* serve_app = app.add_subcommand("serve", "Be a probe: capture for good, and answer the host");
   serve_app->footer(
-      "Captures as `run` does, but goes on whatever happens: without a device it waits for one, on a full disk it "
-      "keeps\n"
-      "the ring, and says so. The host asks through the channel: `vigia pull`, `vigia probe status`.\n"
+      "Captures as `run` does, but goes on whatever happens: without a device it waits for one; when the disk "
+      "refuses,\n"
+      "frames are kept in the ring alone, counted as store.disk_dropped, and the disk is tried again every 5 s; the\n"
+      "status says so. The host asks through the channel, one client at a time: `vigia pull`, `vigia probe status`.\n"
+      "CONFIG: {\"name\": required, \"role\": \"probe\", \"mtu\": 1500, \"storage\": {\"mode\": \"none\"|\"virtio\"|"
+      "\"passthrough\"},\n"
+      "\"capture\": {\"ring\": \"64M\", \"snaplen\": 0, \"policy\": \"overwritable\"|\"lossless\", \"max_file\": "
+      "\"64M\", \"quota\": \"0\"}};\n"
+      "policy: what happens when the disk is a full ring behind, as for run. Storage none ignores --out.\n"
       "Exit status: 0 stopped, 2 wrong input.\n"
       "Example: vigia-capture serve --config /run/probe.json --device auto --channel /dev/virtio-ports/org.vigia.0 \\\n"
       "           --out /data");

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <vector>
 
+#include "hw/mac.h"
 #include "vfdriver/json_fields.h"
 #include "vfdriver/run_dir.h"
 #include "vfdriver/serve.h"
@@ -25,8 +26,13 @@ void read_capture(JsonFields fields, ServeConfig& config) {
   config.ring.data_bytes = fields.size("ring").value_or(kDefaultRing);
   const auto snaplen = fields.integer("snaplen", 0, kMaxCaptured);
   if (snaplen && *snaplen > 0) config.snaplen = static_cast<std::uint32_t>(*snaplen);
+<<<<<<< HEAD
   const std::string policy = fields.word("policy").value_or("kpt");
   (void)policy;
+=======
+  const std::string policy = fields.choice("policy", {"overwritable", "lossless"}).value_or("");
+  if (policy == "lossless") config.policy = ListenerKind::lossless;
+>>>>>>> channel2
   config.ring.segment_bytes = fields.size("max_file").value_or(kDefaultFile);
   if (config.ring.segment_bytes == 0) config.ring.segment_bytes = kDefaultFile;
   config.quota = fields.size("quota").value_or(0);
@@ -53,13 +59,15 @@ Result<ServeConfig> parse_serve_config(std::string_view json, const std::string&
   (void)fields.word("mac");
   fields.integer("port_vlan", 1, 4094);
   fields.integer("hugepages", 0, kMaxHugepages);  // the image's init has seen to it
+  // The PF has given the VF its address and its VLAN before the guest began.
+  if (const auto mac = fields.word("mac"); mac && !hw::Mac::parse(*mac)) {
+    fields.fault("mac", "want six hex pairs, 02:00:00:00:00:03");
+  }
+  fields.integer("port_vlan", 0, 4095);
+  if (const auto mtu = fields.integer("mtu", 68, 9710)) config.mtu = static_cast<unsigned>(*mtu);
   read_capture(fields.object("capture"), config);
   JsonFields storage = fields.object("storage");
-  config.storage_mode = storage.word("mode").value_or("");
-  const auto modes = {"", "virtio", "passthrough", "none"};
-  if (std::find(modes.begin(), modes.end(), config.storage_mode) == modes.end()) {
-    storage.fault("mode", "want virtio, passthrough or none");
-  }
+  config.storage_mode = storage.choice("mode", {"virtio", "passthrough", "none"}).value_or("");
   (void)storage.finish();  // as above
   if (auto ok = fields.finish(); !ok) return ok.error();
   return config;
