@@ -26,13 +26,8 @@ void read_capture(JsonFields fields, ServeConfig& config) {
   config.ring.data_bytes = fields.size("ring").value_or(kDefaultRing);
   const auto snaplen = fields.integer("snaplen", 0, kMaxCaptured);
   if (snaplen && *snaplen > 0) config.snaplen = static_cast<std::uint32_t>(*snaplen);
-<<<<<<< HEAD
-  const std::string policy = fields.word("policy").value_or("kpt");
-  (void)policy;
-=======
   const std::string policy = fields.choice("policy", {"overwritable", "lossless"}).value_or("");
   if (policy == "lossless") config.policy = ListenerKind::lossless;
->>>>>>> channel2
   config.ring.segment_bytes = fields.size("max_file").value_or(kDefaultFile);
   if (config.ring.segment_bytes == 0) config.ring.segment_bytes = kDefaultFile;
   config.quota = fields.size("quota").value_or(0);
@@ -56,8 +51,6 @@ Result<ServeConfig> parse_serve_config(std::string_view json, const std::string&
   }
   config.role = fields.word("role").value_or(config.role);
   if (config.role != "probe") fields.fault("role", "this service is a probe's; other roles do not run it");
-  (void)fields.word("mac");
-  fields.integer("port_vlan", 1, 4094);
   fields.integer("hugepages", 0, kMaxHugepages);  // the image's init has seen to it
   // The PF has given the VF its address and its VLAN before the guest began.
   if (const auto mac = fields.word("mac"); mac && !hw::Mac::parse(*mac)) {
