@@ -7,8 +7,9 @@
 // begin in the middle of what an earlier client was sent, and captured packets may hold frames of this very protocol.
 //
 // Requests (type request, id chosen by the host, {"command": ..}) and what answers them, under the same id:
-//   hello   {name, role, version of the program, pid, uptime_s, state}; also ends whatever an earlier client had asked for
-//   time    {receive_ns, send_ns, ticks}: guest's CLOCK_REALTIME when the request came and when the answer left, and
+//   hello   {name, role, version of the program, pid, uptime_s, state}; also ends whatever an earlier client had asked
+//   for time    {receive_ns, send_ns, ticks}: guest's CLOCK_REALTIME when the request came and when the answer left,
+//   and
 //           its time stamp counter, for an estimate of the offset as NTP makes it
 //   status  what vigia-capture says of itself
 //   pull    {last_ns | from_ns, to_ns; filter, max_bytes, snaplen, follow}: data frames, then a reply: the end record

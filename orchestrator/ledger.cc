@@ -307,6 +307,9 @@ std::string first_loss(const Counters& accounts, const LedgerInput& input, bool 
   for (const Party& party : input.parties) {
     if (auto loss = party_loss(accounts, party)) return *loss;
   }
+  if (const auto n = known(accounts, "tx.wire_refused")) {
+    return loss_sentence("The cable", "tx.wire_refused", n, hw::accounts::meaning_of("tx.wire_refused"));
+  }
   return all_seen ? "No stage loses a frame." : "No stage that can be seen loses a frame.";
 }
 

@@ -103,15 +103,16 @@ TEST(DomainXml, SoftnicComesByTheCommandLineAndCommasAreDoubled) {
   std::vector<std::string> arguments;
   for (const auto node : document.child("domain").child("qemu:commandline"))
     arguments.push_back(node.attribute("value").value());
-  ASSERT_EQ(arguments.size(), 4u);
+  ASSERT_EQ(arguments.size(), 6u);
   EXPECT_EQ(arguments[0], "-fw_cfg");
   std::string value = arguments[1].substr(std::string("name=opt/org.vigia/config,string=").size());
   std::string config = guest_config(s.spec);
   for (std::size_t at = 0; (at = config.find(',', at)) != config.npos; at += 2) config.insert(at, 1, ',');
   EXPECT_EQ(value, config);
+  EXPECT_THAT(arguments[3], HasSubstr(R"("driver":"pcie-root-port","id":"nicport")"));
   EXPECT_EQ(
-      arguments[3],
-      R"({"driver":"vfio-user-pci","id":"vf0","bus":"pci.1","addr":"0x0","socket":{"type":"unix","path":"/run/nic/vf0.sock"}})");
+      arguments[5],
+      R"({"driver":"vfio-user-pci","id":"vf0","bus":"nicport","addr":"0x0","socket":{"type":"unix","path":"/run/nic/vf0.sock"}})");
 }
 
 TEST(DomainXml, ATenantHasAShellAndNoIommu) {

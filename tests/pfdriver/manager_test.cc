@@ -235,7 +235,7 @@ TEST(Control, SocketEndToEnd) {
   ASSERT_TRUE(server) << server.error().text;
   auto second = ControlServer::listen(path, echo);
   ASSERT_FALSE(second);
-  EXPECT_THAT(second.error().text, HasSubstr("another vigia-pf answers there"));
+  EXPECT_THAT(second.error().text, HasSubstr("another process serves it"));
 
   std::string big(300'000, 'a');
   Result<std::string> reply = work_error("not asked");
