@@ -40,6 +40,9 @@ inline constexpr std::array kPort{
     Account{"tx.local_only", "Of those: delivered to local pools only."},
     Account{"tx.wire_and_local", "Of those: left by the port and were delivered locally (broadcast, multicast)."},
     Account{"tx.nowhere", "Of those: neither (switched locally, no pool took it)."},
+    Account{"tx.wire_refused",
+            "Of those that left by the port: the other end of a live wire did not take them (interface down, gone or "
+            "with too small an MTU, no memory)."},
     Account{"tx.spoofed", "Dropped: source MAC or VLAN is not the sender's."},
     Account{"tx.refused", "Dropped: transmit disabled for the pool, tagged frame from a port-VLAN VF, or too long."},
     Account{"tx.malformed", "Dropped: descriptors that made no frame."},

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "hw/log.h"
+#include "hw/populated_file.h"
 
 namespace vigia::hw {
 namespace {
@@ -29,43 +30,6 @@ constexpr std::array kHugePages{
     PageKind{kGiB, kGiB, MFD_HUGETLB | MFD_HUGE_1GB},
     PageKind{2 * kMiB, 0, MFD_HUGETLB | MFD_HUGE_2MB},
 };
-
-struct Attempt {
-  Fd fd;
-  std::byte* data = nullptr;
-  int error = 0;
-  const char* step = "";
-};
-
-// Maps a fresh memfd and makes every page present. No huge page free, or a cgroup limit, shows here and not as SIGBUS
-// in somebody's hot loop.
-Attempt try_pages(const std::string& name, std::size_t size, unsigned memfd_flags) {
-  Attempt a;
-  const auto failed = [&a](const char* step) {
-    a.error = errno;
-    a.step = step;
-    return std::move(a);
-  };
-  a.fd = Fd(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING | memfd_flags));
-  if (!a.fd) return failed("memfd_create");
-  if (::ftruncate(a.fd.get(), static_cast<off_t>(size)) != 0) return failed("ftruncate");
-  void* p = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, a.fd.get(), 0);
-  if (p == MAP_FAILED) return failed("mmap");
-  // MAP_POPULATE does not report failure. MADV_POPULATE_WRITE does (Linux 5.14; older ones say EINVAL and we believe
-  // MAP_POPULATE).
-  if (::madvise(p, size, MADV_POPULATE_WRITE) != 0 && errno != EINVAL) {
-    failed("madvise(MADV_POPULATE_WRITE)");
-    ::munmap(p, size);
-    return a;
-  }
-  // The device maps this file, too: a size that cannot change is what protects it from SIGBUS. Where the kernel cannot
-  // seal (hugetlb before 4.16) the device has its own guard.
-  ::fcntl(a.fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
-  a.data = static_cast<std::byte*>(p);
-  return a;
-}
-
-std::size_t round_up(std::size_t bytes, std::size_t page) { return (bytes + page - 1) / page * page; }
 
 void remark_ordinary_pages() {
   static std::atomic<bool> said = false;
@@ -86,11 +50,11 @@ Result<DmaMemory> DmaMemory::allocate(std::size_t bytes, std::string_view name) 
   for (const PageKind& kind : kHugePages) {
     if (bytes < kind.worth_from) continue;
     const std::size_t size = round_up(bytes, kind.size);
-    Attempt a = try_pages(file_name, size, kind.memfd_flags);
+    PopulatedFile a = populate_file(file_name, size, kind.memfd_flags);
     if (a.data != nullptr) return DmaMemory(std::move(a.fd), a.data, size, kind.size);
   }
   const std::size_t size = round_up(bytes, ordinary);
-  Attempt a = try_pages(file_name, size, 0);
+  PopulatedFile a = populate_file(file_name, size, 0);
   if (a.data == nullptr) {
     return os_error(fmt::format("allocate DMA memory {} ({} bytes): {}", name, size, a.step), a.error);
   }

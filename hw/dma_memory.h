@@ -24,6 +24,10 @@ class DmaMemory {
   // last choice is remarked once per process with what to do. All pages are present when it returns (no faults later).
   static Result<DmaMemory> allocate(std::size_t bytes, std::string_view name);
 
+  // The same on 2 MiB pages that follow one another in physical memory. An error when there are none that do; it says
+  // how to get some. The pages of fd() are then in another order than those of bytes().
+  static Result<DmaMemory> allocate_contiguous(std::size_t bytes, std::string_view name);
+
   DmaMemory(DmaMemory&& other) noexcept;
   DmaMemory& operator=(DmaMemory&& other) noexcept;
   ~DmaMemory();

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hw/fd_passing.h"
 
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -17,45 +11,6 @@ namespace vigia::hw {
 namespace {
 
 constexpr std::size_t kMostFds = 16;  // vfio-user: QEMU refuses more in one message
-
-Result<sockaddr_un> address_of(const std::filesystem::path& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string& text = path.native();
-  if (text.empty() || text.size() >= sizeof address.sun_path) {
-    return input_error(fmt::format("socket path '{}': {} bytes; the system takes 1 to {}: use a shorter folder", text,
-                                   text.size(), sizeof address.sun_path - 1));
-  }
-  std::memcpy(address.sun_path, text.data(), text.size());
-  return address;
-}
-
-const sockaddr* generic(const sockaddr_un& address) {
-  // SAFETY: the socket interface takes every address family through this cast.
-  return reinterpret_cast<const sockaddr*>(&address);
-}
-
-// Whether path may be bound: free, or a socket that nobody serves (which is removed).
-Result<Done> clear_stale(const std::filesystem::path& path, const sockaddr_un& address) {
-  struct stat st {};
-  if (::lstat(path.c_str(), &st) != 0) {
-    if (errno == ENOENT) return Done{};
-    return os_error("look at socket path " + path.native());
-  }
-  if (!S_ISSOCK(st.st_mode)) {
-    return input_error("socket path " + path.native() +
-                       ": a file that is no socket is there; remove it or choose another folder");
-  }
-  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!probe) return os_error("create a socket");
-  // EAGAIN: somebody listens and has a full backlog.
-  if (::connect(probe.get(), generic(address), sizeof address) == 0 || errno == EAGAIN) {
-    return Error{std::errc::address_in_use, "socket path " + path.native() +
-                                                ": another process serves it; stop that one or choose another folder"};
-  }
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return os_error("remove stale socket " + path.native());
-  return Done{};
-}
 
 }  // namespace
 
@@ -103,32 +58,6 @@ Received receive_with_fds(int socket, std::span<std::byte> into, std::vector<Fd>
     }
   }
   return received;
-}
-
-Result<Fd> connect_unix(const std::filesystem::path& path, int timeout_ms) {
-  const auto address = address_of(path);
-  if (!address) return address.error();
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd) return os_error("create a socket");
-  const timeval limit{timeout_ms / 1000, timeout_ms % 1000 * 1000};
-  if (::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
-      ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0) {
-    return os_error("set a time limit on a socket");
-  }
-  if (::connect(fd.get(), generic(*address), sizeof *address) != 0) return os_error("connect to " + path.native());
-  return fd;
-}
-
-Result<Fd> listen_unix(const std::filesystem::path& path) {
-  const auto address = address_of(path);
-  if (!address) return address.error();
-  if (auto free = clear_stale(path, *address); !free) return free.error();
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return os_error("create a socket");
-  if (::bind(fd.get(), generic(*address), sizeof *address) != 0) return os_error("bind socket " + path.native());
-  constexpr int kBacklog = 16;  // who waits there is refused at the next poll
-  if (::listen(fd.get(), kBacklog) != 0) return os_error("listen on " + path.native());
-  return fd;
 }
 
 }  // namespace vigia::hw

@@ -26,11 +26,4 @@ struct Received {
 // One recvmsg; descriptors are appended to fds, close-on-exec.
 Received receive_with_fds(int socket, std::span<std::byte> into, std::vector<Fd>& fds, int flags);
 
-// A stream socket connected to a Unix path. A path that is too long is an input error. timeout_ms bounds the wait for a
-// place in the server's backlog and stays on the socket for each later send and receive.
-Result<Fd> connect_unix(const std::filesystem::path& path, int timeout_ms);
-// The same for a server: the path's socket bound and listening, non-blocking. A stale socket (nobody listens) is
-// replaced, a live one or another kind of file refused.
-Result<Fd> listen_unix(const std::filesystem::path& path);
-
 }  // namespace vigia::hw

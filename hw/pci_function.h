@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A PCI function as a user-space driver sees it (architecture 5.1). Two ways to one: a vfio-user socket (here today)
-// and Linux VFIO (its own issue). Drivers include this header only and run on both.
+// A PCI function as a user-space driver sees it (architecture 5.1). Three ways to one: Linux VFIO, uio_pci_generic,
+// a vfio-user socket. Drivers include this header only and run on all.
 #pragma once
 
 #include <cstdint>
@@ -33,12 +33,18 @@ class PciFunction {
   // The BAR, owned by the function and valid as long as it. The same object on each call.
   virtual Result<Bar*> map_bar(unsigned index) = 0;
 
+  // Memory that map_dma() takes, at least that many bytes. Where no IOMMU translates it is physically contiguous, which
+  // not every allocation can be.
+  virtual Result<DmaMemory> allocate_dma(std::size_t bytes, std::string_view purpose) {
+    return DmaMemory::allocate(bytes, purpose);
+  }
   // Makes memory visible to the device; the memory must outlive the mapping.
   virtual Result<Iova> map_dma(const DmaMemory& memory) = 0;
   // The device no longer touches the range when this returns.
   virtual Result<Done> unmap_dma(Iova iova, std::size_t bytes) = 0;
 
-  // Enables MSI-X vectors 0..count-1. The eventfds are owned by the function, one per vector, non-blocking.
+  // Enables MSI-X vectors 0..count-1. The eventfds are owned by the function, one per vector, non-blocking. Where the
+  // way to the device has no interrupts this is refused, and the caller polls.
   virtual Result<std::vector<int>> enable_msix(unsigned count) = 0;
   virtual Result<Done> disable_msix() = 0;
 
@@ -57,7 +63,9 @@ class PciFunction {
   virtual bool alive() const noexcept = 0;
 };
 
-// Opens "vfio-user:SOCKET". A wrong spec is an input error.
+// Opens "vfio:0000:01:00.0" (bound to vfio-pci, behind an IOMMU), "uio:0000:01:00.0" (bound to uio_pci_generic, no
+// IOMMU that translates, polling only, hugepages) or "vfio-user:SOCKET". A wrong spec is an input error; every other
+// refusal says what to do.
 Result<std::unique_ptr<PciFunction>> open_function(std::string_view spec);
 
 }  // namespace vigia::hw

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hw/fd_passing.h"
+#include "hw/unix_socket.h"
 
 namespace vigia::hw {
 namespace {

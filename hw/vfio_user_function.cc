@@ -2,13 +2,12 @@
 #include "hw/vfio_user_function.h"
 
 #include <fmt/format.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+
+#include "hw/eventfds.h"
 
 namespace vigia::hw {
 
@@ -17,8 +16,6 @@ using namespace vfio_user;
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
-// First address given out: above 4 GiB, so that a device that drops the upper half of an address is found out at once.
-constexpr std::uint64_t kFirstIova = 1ull << 32;
 // Region information with more areas than this is taken for nonsense.
 constexpr std::uint32_t kMaxRegionInfo = 4096;
 
@@ -48,7 +45,7 @@ Error senseless(std::string_view what, const std::string& name) {
 struct VfioUserFunction::Region {
   std::uint64_t size = 0;
   std::uint64_t file_offset = 0;
-  std::vector<SparseArea> areas;  // mappable; inside the region, page aligned
+  std::vector<MappableArea> areas;
   Fd file;
   std::unique_ptr<RegionTrap> trap;
   std::unique_ptr<Bar> bar;
@@ -89,13 +86,11 @@ VfioUserFunction::~VfioUserFunction() {
     // Errors here would only say that the device is gone, which ends its accesses just as well.
     (void)set_bus_master(false);
     if (!eventfds_.empty()) (void)disable_msix();
-    for (const auto& [iova, bytes] : dma_) {
+    for (const auto& [iova, bytes] : dma_.allocated()) {
       const DmaUnmap unmap{sizeof(DmaUnmap), 0, iova, bytes};
       (void)channel_->request("unmap DMA memory", Command::dma_unmap, bytes_of(unmap));
     }
   }
-  channel_.reset();
-  for (const auto& pages : mapped_) ::munmap(pages.data(), pages.size());
 }
 
 Result<Done> VfioUserFunction::discover() {
@@ -144,26 +139,11 @@ Result<VfioUserFunction::Region> VfioUserFunction::ask_region(unsigned index) {
   region.file_offset = info.offset;
   if ((info.flags & kRegionMmap) == 0 || reply->fds.empty()) return region;
   region.file = std::move(reply->fds.front());
-  if ((info.flags & kRegionCaps) == 0) {
-    region.areas.push_back({0, info.size});
-    return region;
-  }
-  SparseMmapCap cap{};
-  std::size_t at = info.cap_offset;
-  const auto& payload = reply->payload;
-  if (at > payload.size() || payload.size() - at < sizeof cap) return senseless(what, name_);
-  std::memcpy(&cap, payload.data() + at, sizeof cap);
-  at += sizeof cap;
-  if (cap.id != 1 || (payload.size() - at) / sizeof(SparseArea) < cap.num_areas) return senseless(what, name_);
-  for (std::uint32_t i = 0; i < cap.num_areas; ++i, at += sizeof(SparseArea)) {
-    SparseArea area{};
-    std::memcpy(&area, payload.data() + at, sizeof area);
-    if (area.size == 0 || area.offset % kPage != 0 || area.size % kPage != 0 || area.offset > info.size ||
-        area.size > info.size - area.offset) {
-      return senseless(what, name_);
-    }
-    region.areas.push_back(area);
-  }
+  if ((info.flags & kRegionCaps) == 0) info.cap_offset = 0;
+  // Capabilities are counted from the start of the reply's payload.
+  auto areas = parse_mappable_areas(reply->payload, info.cap_offset, info.size);
+  if (!areas) return senseless(what, name_);
+  region.areas = std::move(*areas);
   return region;
 }
 
@@ -177,7 +157,8 @@ Result<Bar*> VfioUserFunction::map_bar(unsigned index) {
   }
   Region& region = regions_[index];
   if (region.bar == nullptr) {
-    auto windows = map_windows(index, region);
+    auto windows =
+        pages_.map(fmt::format("BAR {} of {}", index, name_), region.file.get(), region.file_offset, region.areas);
     if (!windows) return windows.error();
     region.trap = std::make_unique<RegionTrap>(*this, index);
     region.bar = std::make_unique<Bar>(static_cast<std::uint32_t>(region.size), *region.trap, std::move(*windows));
@@ -185,25 +166,12 @@ Result<Bar*> VfioUserFunction::map_bar(unsigned index) {
   return region.bar.get();
 }
 
-Result<std::vector<Bar::Window>> VfioUserFunction::map_windows(unsigned index, Region& region) {
-  std::vector<Bar::Window> windows;
-  for (const SparseArea& area : region.areas) {
-    void* p = ::mmap(nullptr, area.size, PROT_READ | PROT_WRITE, MAP_SHARED, region.file.get(),
-                     static_cast<off_t>(region.file_offset + area.offset));
-    if (p == MAP_FAILED) return os_error(fmt::format("map registers of BAR {} of {}", index, name_));
-    const std::span<std::byte> pages(static_cast<std::byte*>(p), area.size);
-    mapped_.push_back(pages);
-    windows.push_back({static_cast<std::uint32_t>(area.offset), pages});
-  }
-  return windows;
-}
-
 Result<Done> VfioUserFunction::read_region(unsigned index, std::uint64_t offset, std::span<std::byte> out) {
   const RegionAccess access{offset, index, static_cast<std::uint32_t>(out.size())};
   const std::lock_guard guard(lock_);
   auto reply = channel_->request("read registers", Command::region_read, bytes_of(access));
   if (!reply) {
-    if (!channel_->alive()) show_ones();
+    if (!channel_->alive()) pages_.show_ones();
     return reply.error();
   }
   if (reply->payload.size() != sizeof access + out.size()) return senseless("read registers", name_);
@@ -223,38 +191,34 @@ Result<Done> VfioUserFunction::write_region(unsigned index, std::uint64_t offset
   if (may_post && posts_writes_) return channel_->post("write registers", Command::region_write, message);
   auto reply = channel_->request("write registers", Command::region_write, message);
   if (reply) return Done{};
-  if (!channel_->alive()) show_ones();
+  if (!channel_->alive()) pages_.show_ones();
   return reply.error();
 }
 
 Result<Iova> VfioUserFunction::map_dma(const DmaMemory& memory) {
   const std::lock_guard guard(lock_);
-  // First gap that is large enough, aligned to the memory's own pages.
-  std::uint64_t iova = kFirstIova;
-  const std::uint64_t page = std::max<std::uint64_t>(memory.page_size(), kPage);
-  for (const auto& [start, bytes] : dma_) {
-    if (iova + memory.size() <= start) break;
-    iova = (start + bytes + page - 1) / page * page;
-  }
-  const DmaMap map{sizeof(DmaMap), kDmaRead | kDmaWrite, 0, iova, memory.size()};
+  const auto iova = dma_.allocate(memory.size(), std::max<std::uint64_t>(memory.page_size(), kPage));
+  if (!iova) return work_error(fmt::format("map {} bytes of DMA memory on {}: no address left", memory.size(), name_));
+  const DmaMap map{sizeof(DmaMap), kDmaRead | kDmaWrite, 0, *iova, memory.size()};
   const std::array<int, 1> fds{memory.fd()};
   auto reply = channel_->request("map DMA memory", Command::dma_map, bytes_of(map), fds);
-  if (!reply) return reply.error();
-  dma_.emplace(iova, memory.size());
-  return Iova{iova};
+  if (!reply) {
+    dma_.release(*iova, memory.size());
+    return reply.error();
+  }
+  return Iova{*iova};
 }
 
 Result<Done> VfioUserFunction::unmap_dma(Iova iova, std::size_t bytes) {
   const std::lock_guard guard(lock_);
-  const auto mapping = dma_.find(to_integer(iova));
-  if (mapping == dma_.end() || mapping->second != bytes) {
+  if (!dma_.holds(to_integer(iova), bytes)) {
     return work_error(
         fmt::format("unmap DMA memory on {}: {:#x} + {} is no mapping of it", name_, to_integer(iova), bytes));
   }
   const DmaUnmap unmap{sizeof(DmaUnmap), 0, to_integer(iova), bytes};
   auto reply = channel_->request("unmap DMA memory", Command::dma_unmap, bytes_of(unmap));
   if (!reply) return reply.error();
-  dma_.erase(mapping);
+  dma_.release(to_integer(iova), bytes);
   return Done{};
 }
 
@@ -263,13 +227,9 @@ Result<std::vector<int>> VfioUserFunction::enable_msix(unsigned count) {
     return work_error(fmt::format("enable {} MSI-X vectors on {}: it has {}", count, name_, msix_vectors_));
   }
   if (auto off = disable_msix(); !off) return off.error();
-  std::vector<Fd> eventfds;
-  std::vector<int> numbers;
-  for (unsigned i = 0; i < count; ++i) {
-    eventfds.emplace_back(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!eventfds.back()) return os_error("create an eventfd for an interrupt of " + name_);
-    numbers.push_back(eventfds.back().get());
-  }
+  auto eventfds = make_eventfds(count, name_);
+  if (!eventfds) return eventfds.error();
+  const std::vector<int> numbers = numbers_of(*eventfds);
   for (unsigned at = 0; at < count;) {
     const unsigned n = std::min(count - at, channel_->max_fds());
     auto set = set_irqs(kIrqDataEventfd | kIrqTrigger, at, n, std::span(numbers).subspan(at, n));
@@ -278,7 +238,7 @@ Result<std::vector<int>> VfioUserFunction::enable_msix(unsigned count) {
   }
   if (auto on = switch_msix_capability(true); !on) return on.error();
   const std::lock_guard guard(lock_);
-  eventfds_ = std::move(eventfds);
+  eventfds_ = std::move(*eventfds);
   return numbers;
 }
 
@@ -344,22 +304,8 @@ Result<Done> VfioUserFunction::reset() {
 bool VfioUserFunction::alive() const noexcept {
   if (channel_->alive()) return true;
   const std::lock_guard guard(lock_);
-  show_ones();
+  pages_.show_ones();
   return false;
-}
-
-// Replaces the mapped register pages, each in one step (mremap), so that a thread that reads them meanwhile sees the
-// old page or ones and never a hole. Caller holds the lock.
-void VfioUserFunction::show_ones() const noexcept {
-  if (std::exchange(ones_shown_, true)) return;
-  for (const auto& pages : mapped_) {
-    void* ones = ::mmap(nullptr, pages.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (ones == MAP_FAILED) continue;  // out of memory: the last values stay, and alive() says what they are worth
-    std::memset(ones, 0xff, pages.size());
-    if (::mremap(ones, pages.size(), pages.size(), MREMAP_MAYMOVE | MREMAP_FIXED, pages.data()) == MAP_FAILED) {
-      ::munmap(ones, pages.size());
-    }
-  }
 }
 
 }  // namespace vigia::hw

@@ -4,13 +4,14 @@
 
 #include <array>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
+#include "hw/iova_space.h"
 #include "hw/pci_function.h"
+#include "hw/register_pages.h"
 #include "hw/vfio_user.h"
 #include "hw/vfio_user_channel.h"
 
@@ -48,12 +49,10 @@ class VfioUserFunction final : public PciFunction {
 
   Result<Done> discover();
   Result<Region> ask_region(unsigned index);
-  Result<std::vector<Bar::Window>> map_windows(unsigned index, Region& region);
   Result<Done> read_region(unsigned index, std::uint64_t offset, std::span<std::byte> out);
   Result<Done> write_region(unsigned index, std::uint64_t offset, std::span<const std::byte> in, bool may_post);
   Result<Done> set_irqs(std::uint32_t flags, unsigned start, unsigned count, std::span<const int> eventfds);
   Result<Done> switch_msix_capability(bool on);
-  void show_ones() const noexcept;
 
   const std::string name_;
   mutable std::mutex lock_;  // guards the channel and everything below that changes after open()
@@ -61,11 +60,10 @@ class VfioUserFunction final : public PciFunction {
   PciId id_{};
   unsigned msix_vectors_ = 0;
   bool posts_writes_ = false;
-  std::vector<Region> regions_;                 // by index
-  std::vector<std::span<std::byte>> mapped_;    // register pages, unmapped at the end
-  std::map<std::uint64_t, std::uint64_t> dma_;  // IOVA -> bytes
-  std::vector<Fd> eventfds_;                    // by vector
-  mutable bool ones_shown_ = false;
+  std::vector<Region> regions_;  // by index
+  mutable RegisterPages pages_;
+  IovaSpace dma_;
+  std::vector<Fd> eventfds_;  // by vector
 };
 
 }  // namespace vigia::hw

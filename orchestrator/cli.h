@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <string_view>
 #include <vector>
 
 namespace CLI {
@@ -17,8 +18,18 @@ struct HostCommand {
   std::function<int()> run;
 };
 
+// command: "probe", "agent" or "tenant".
+HostCommand add_vm_command(CLI::App& app, std::string_view command);
+HostCommand add_ls_command(CLI::App& app);
+HostCommand add_repair_command(CLI::App& app);
+HostCommand add_console_command(CLI::App& app);
+HostCommand add_exec_command(CLI::App& app);
+HostCommand add_expire_command(CLI::App& app);
 HostCommand add_lab_command(CLI::App& app);
 HostCommand add_ledger_command(CLI::App& app);
+HostCommand add_plan_command(CLI::App& app);
+HostCommand add_inventory_command(CLI::App& app);
+HostCommand add_pull_command(CLI::App& app);
 HostCommand add_explain_command(CLI::App& app);
 // Completes whatever app holds when it is run, so it may be added first or last.
 HostCommand add_completion_command(CLI::App& app);

@@ -7,6 +7,7 @@
 #include "orchestrator/cli.h"
 #include "orchestrator/completion.h"
 #include "orchestrator/lab_spec.h"
+#include "orchestrator/vm_spec.h"
 #include "pfdriver/config.h"
 
 namespace vigia::orch {
@@ -14,11 +15,13 @@ namespace vigia::orch {
 HostCommand add_explain_command(CLI::App& app) {
   auto what = std::make_shared<std::string>();
   CLI::App* explain = app.add_subcommand("explain", "The keys of a file, with ranges, defaults and meanings");
-  explain->add_option("WHAT", *what, "lab: of `vigia lab run`; pf: of `vigia-pf` and `vigia pf`")
+  explain
+      ->add_option("WHAT", *what,
+                   "lab: of `vigia lab run`; pf: of `vigia-pf` and `vigia pf`; spec: of probes, agents and tenants")
       ->required()
-      ->check(CLI::IsMember({"lab", "pf"}));
+      ->check(CLI::IsMember({"lab", "pf", "spec"}));
   return {explain, [what] {
-            fmt::print("{}", *what == "lab" ? explain_lab() : pf::explain_config());
+            fmt::print("{}", *what == "lab" ? explain_lab() : *what == "spec" ? explain_spec() : pf::explain_config());
             return 0;
           }};
 }

@@ -1,35 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <atomic>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "hw/log.h"
 #include "orchestrator/cli.h"
+#include "orchestrator/cli_kit.h"
 #include "orchestrator/lab_files.h"
 #include "orchestrator/lab_report.h"
 #include "orchestrator/lab_run.h"
 #include "orchestrator/lab_setup.h"
 #include "orchestrator/ledger_print.h"
+#include "orchestrator/vm_ledger.h"
 
 namespace vigia::orch {
 namespace {
-
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "set in a signal handler");
-
-void on_signal(int) { interrupted.store(true, std::memory_order_relaxed); }  // relaxed: a flag, orders nothing
-
-void catch_signals() {
-  struct sigaction action {};
-  action.sa_handler = on_signal;  // without SA_RESTART: sleeps end at once
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);  // a reader of our output that leaves must not leave processes behind
-}
 
 // One line on the terminal that is written over and over.
 class ProgressLine {
@@ -56,20 +44,11 @@ struct LabOptions {
   bool json = false, quiet = false;
 };
 
-int report_error(const Error& error, bool json) {
-  log::error("{}", error.text);
-  if (json) {
-    const nlohmann::ordered_json object{{"error", error.text}, {"exit_status", error.exit_status()}};
-    fmt::print("{}\n", object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
-  }
-  return error.exit_status();
-}
-
 int run(const LabOptions& options) {
   catch_signals();
   auto spec = load_lab(options.file);
   if (!spec) return report_error(spec.error(), options.json);
-  auto setup = set_up_lab(std::move(*spec), options.out, interrupted);
+  auto setup = set_up_lab(std::move(*spec), options.out, interrupted());
   if (!setup) return report_error(setup.error(), options.json);
   // Words go to stdout, or with --json, where stdout is the object's, to stderr.
   std::FILE* const words = options.json ? stderr : stdout;
@@ -83,20 +62,32 @@ int run(const LabOptions& options) {
     line.clear();
     log::warning("{}", text);
   };
-  auto result = run_lab(*setup, interrupted, hooks);
+  auto result = run_lab(*setup, interrupted(), hooks);
   line.clear();
   if (!result) return report_error(result.error(), options.json);
   if (!options.quiet || !options.json) fmt::print(words, "{}", lab_text(*setup, *result));
   if (options.json) {
-    fmt::print("{}\n", lab_json(*setup, *result).dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    print_json(lab_json(*setup, *result));
   }
   return result->exit_status;
 }
 
-int print_ledger(const std::string& dir, bool json) {
+// Of a lab's folder, or of a software NIC's and the VMs on it.
+Result<LedgerInput> ledger_input(const std::filesystem::path& dir, const std::string& uri) {
+  if (!std::filesystem::exists(dir / "lab.json") && std::filesystem::exists(dir / "pf.sock")) {
+    auto host = LibvirtHost::open(uri);
+    if (!host) return host.error();
+    return read_vm_ledger(*host, std::filesystem::absolute(dir).lexically_normal());
+  }
   auto manifest = read_manifest(dir);
-  if (!manifest) return report_error(manifest.error(), json);
-  const Ledger ledger = make_ledger(read_ledger_input(dir, *manifest));
+  if (!manifest) return manifest.error();
+  return read_ledger_input(dir, *manifest);
+}
+
+int print_ledger(const std::string& dir, const std::string& uri, bool json) {
+  const auto input = ledger_input(dir, uri);
+  if (!input) return report_error(input.error(), json);
+  const Ledger ledger = make_ledger(*input);
   fmt::print("{}", json ? ledger_json(ledger).dump(2) + "\n" : ledger_text(ledger));
   return ledger.balanced ? 0 : 1;
 }
@@ -134,12 +125,16 @@ HostCommand add_lab_command(CLI::App& app) {
 
 HostCommand add_ledger_command(CLI::App& app) {
   struct Options {
-    std::string dir;
+    std::string dir, uri = default_uri();
     bool json = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* ledger = app.add_subcommand("ledger", "The account of every frame, from the wire to the disk");
-  ledger->add_option("FOLDER", options->dir, "The folder of a finished or running lab")->required();
+  ledger
+      ->add_option("FOLDER", options->dir,
+                   "The folder of a finished or running lab; or of a vigia-softnic, for the VMs on it")
+      ->required();
+  ledger->add_option("--uri", options->uri, "libvirt that has the VMs")->capture_default_str();
   ledger->add_flag("--json", options->json, "Print one JSON object");
   ledger->footer(
       "Each line is an equation between counters of different processes: what one has handed over, another must have\n"
@@ -147,7 +142,7 @@ HostCommand add_ledger_command(CLI::App& app) {
       "seen. The first stage that loses frames is named.\n"
       "\n"
       "Exit status: 0 every line holds, 1 one does not or is unknown, 2 there is no lab in the folder.");
-  return {ledger, [options] { return print_ledger(options->dir, options->json); }};
+  return {ledger, [options] { return print_ledger(options->dir, options->uri, options->json); }};
 }
 
 }  // namespace vigia::orch

@@ -103,10 +103,7 @@ void check_tapped_names(const LabSpec& spec, const AgentSpec& agent, List& out) 
 void check_taps(const LabSpec& spec, List& out) {
   for (const AgentSpec& agent : spec.agents) {
     if (!agent.tap) continue;
-    const int ways = (agent.tap->tenants.empty() ? 0 : 1) + (agent.tap->port ? 1 : 0) + (agent.tap->vlan ? 1 : 0);
-    if (ways != 1) {
-      out.push_back({agent.path + ".tap", "say one of tenants: [..], port: true and vlan: N"});
-    }
+    if (!agent.tap->says_one_thing()) out.push_back({agent.path + ".tap", std::string(kTapChoice)});
     check_tapped_names(spec, agent, out);
     const auto in_vlan = [&](const TenantSpec& t) { return t.vlan == agent.tap->vlan; };
     if (agent.tap->vlan && std::none_of(spec.tenants.begin(), spec.tenants.end(), in_vlan)) {

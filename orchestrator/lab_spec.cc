@@ -20,7 +20,6 @@ using Option = yaml::Option<T>;
 constexpr std::array<std::string_view, 2> kTimings{"none", "82599"};
 constexpr std::array<std::string_view, 2> kDoorbells{"map", "trap"};
 constexpr std::array<std::string_view, 2> kReplies{"none", "swap"};
-constexpr std::array<std::string_view, 3> kDirections{"rx", "tx", "both"};
 constexpr std::array<std::string_view, 3> kOutputs{"pcapng", "raw", "none"};
 
 // 82599: VFs 0..62 beside the PF (reference, pools); MTU: what every mailbox API and both known PF drivers accept.
@@ -70,24 +69,6 @@ constexpr std::array kAgent{
     yaml::boolean<&AgentSpec::poll, AgentSpec>("poll", "false",
                                                "Poll the receive ring without ever sleeping: a core of its own."),
 };
-constexpr std::array kTap{
-    Option<TapSpec>{"tenants",
-                    "none",
-                    "Show it these tenants' traffic.",
-                    0,
-                    0,
-                    {},
-                    [](const Option<TapSpec>&) { return std::string("[name, ..]"); },
-                    [](yaml::Map& map, const Option<TapSpec>& o, TapSpec& out) {
-                      if (auto names = map.texts(o.key)) out.tenants = std::move(*names);
-                    }},
-    yaml::boolean<&TapSpec::port, TapSpec>("port", "false", "Show it the whole port instead."),
-    yaml::optional_integer<&TapSpec::vlan, TapSpec>("vlan", 1, 4094, "none", "Show it this VLAN instead."),
-    yaml::choice<&TapSpec::direction, TapSpec>("direction", kDirections, "rx",
-                                               "What they receive, what they send, or both."),
-    yaml::boolean<&TapSpec::allow_port_scope, TapSpec>(
-        "allow_port_scope", "false", "Accept a mirror rule that shows more than was asked for, up to the whole port."),
-};
 
 template <class T, std::size_t N>
 void read(yaml::Map& map, const std::array<Option<T>, N>& options, T& out) {
@@ -114,10 +95,7 @@ AgentSpec read_agent(yaml::Map map) {
   AgentSpec agent;
   agent.path = map.path();
   read(map, kAgent, agent);
-  if (auto tap = map.map("tap")) {
-    read(*tap, kTap, agent.tap.emplace());
-    tap->finish();
-  }
+  if (auto tap = map.map("tap")) agent.tap = read_tap(*tap);
   map.finish();
   return agent;
 }
@@ -185,7 +163,7 @@ std::string explain_lab() {
          "    gen:               instead of file: made-up UDP traffic, to the first tenant\n" +
          explain(kGen, "      ") + "  tenants:             a list of\n" + explain(kTenant, "    ") +
          "  agent:               or agents: a list of\n" + explain(kAgent, "    ") +
-         "    tap:               one of tenants, port, vlan\n" + explain(kTap, "      ") +
+         "    tap:               one of tenants, port, vlan\n" + explain_tap("      ") +
          "\n"
          "Each frame of the file goes to the first tenant whose match accepts it: its destination address becomes the\n"
          "tenant's, everything else stays. Frames that no tenant matches go to an address that nobody owns; the "

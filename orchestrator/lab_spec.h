@@ -11,6 +11,7 @@
 
 #include "hw/mac.h"
 #include "hw/result.h"
+#include "orchestrator/tap_spec.h"
 
 namespace vigia::orch {
 
@@ -41,16 +42,6 @@ struct TenantSpec {
   std::optional<std::uint16_t> vlan;
   Reply reply = Reply::none;
   std::string send;  // capture, or "gen:...", that the tenant transmits; empty: none
-};
-
-enum class TapDirection { rx, tx, both };
-
-struct TapSpec {
-  std::vector<std::string> tenants;
-  bool port = false;
-  std::optional<std::uint16_t> vlan;
-  TapDirection direction = TapDirection::rx;
-  bool allow_port_scope = false;
 };
 
 enum class AgentOutput { pcapng, raw, none };

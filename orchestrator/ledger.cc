@@ -198,8 +198,13 @@ void party_line(Book& book, const LedgerInput& input, const Party& party, int st
 
 void party_stages(Book& book, const LedgerInput& input, const Party& party) {
   const auto of = [&](std::string_view account) { return book.party(party, account); };
-  party_line(book, input, party, 4, book.softnic(vf_name(party.vf) + ".written"),
-             {of("engine.taken"), of("engine.left_in_ring")}, "in_flight_at_death");
+  Term written = book.softnic(vf_name(party.vf) + ".written");
+  if (party.written_before > 0 && written.frames) {
+    written = {fmt::format("{} since {} came up", written.account, party.name),
+               *written.frames - std::min(*written.frames, party.written_before)};
+  }
+  party_line(book, input, party, 4, std::move(written), {of("engine.taken"), of("engine.left_in_ring")},
+             "in_flight_at_death");
   if (!party.agent) return;
   party_line(book, input, party, 5, of("engine.taken"),
              {of("engine.duplicate"), of("engine.shed"), of("engine.ring_full"), of("engine.appended")},
@@ -301,6 +306,9 @@ std::string first_loss(const Counters& accounts, const LedgerInput& input, bool 
   if (auto loss = pool_loss(accounts, input)) return *loss;
   for (const Party& party : input.parties) {
     if (auto loss = party_loss(accounts, party)) return *loss;
+  }
+  if (const auto n = known(accounts, "tx.wire_refused")) {
+    return loss_sentence("The cable", "tx.wire_refused", n, hw::accounts::meaning_of("tx.wire_refused"));
   }
   return all_seen ? "No stage loses a frame." : "No stage that can be seen loses a frame.";
 }

@@ -32,6 +32,7 @@ struct Party {
   std::optional<Counters> counters;        // nothing: its counter file cannot be read
   std::optional<std::uint64_t> in_file{};  // frames counted in the finished file, agents only
   bool stores = true;                      // agents only; false: it has no store, its frames end in the ring
+  std::uint64_t written_before = 0;        // frames that the device wrote for earlier owners of the VF
 };
 
 struct LedgerInput {

@@ -142,13 +142,9 @@ Result<PfConfig> read(yaml::Document document) {
   yaml::Map root = document.root();
   if (auto port = root.map("pf")) {
     yaml::read_options<PfConfig>(*port, kPortOptions, config);
-    for (yaml::Map& entry : port->maps("vf").value_or(std::vector<yaml::Map>{})) {
-      yaml::read_options<VfConfig>(entry, kVfOptions, config.vf.emplace_back());
-      entry.finish();
-    }
+    for (yaml::Map& entry : port->maps("vf").value_or(std::vector<yaml::Map>{})) config.vf.push_back(read_vf(entry));
     for (yaml::Map& entry : port->maps("taps").value_or(std::vector<yaml::Map>{})) {
-      yaml::read_options<Tap>(entry, kTapOptions, config.taps.emplace_back());
-      entry.finish();
+      config.taps.push_back(read_tap(entry));
     }
     port->finish();
   } else if (!root.has("pf")) {
@@ -165,6 +161,22 @@ Result<PfConfig> read(yaml::Document document) {
 }
 
 }  // namespace
+
+VfConfig read_vf(yaml::Map& map) {
+  VfConfig vf;
+  yaml::read_options<VfConfig>(map, kVfOptions, vf);
+  map.finish();
+  return vf;
+}
+
+Tap read_tap(yaml::Map& map) {
+  Tap tap;
+  yaml::read_options<Tap>(map, kTapOptions, tap);
+  map.finish();
+  return tap;
+}
+
+std::string_view direction_word(Direction direction) { return kDirections[static_cast<std::size_t>(direction)]; }
 
 std::string VfConfig::title() const {
   return name.empty() ? fmt::format("VF {}", index) : fmt::format("VF {} ({})", index, name);

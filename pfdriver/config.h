@@ -78,6 +78,11 @@ std::vector<Violation> validate(const PfConfig& config);
 Result<PfConfig> parse_config(std::string_view text, std::string_view file);
 Result<PfConfig> load_config(const std::filesystem::path& file);
 
+// One entry of vf: or taps:, with every key read and unknown ones refused.
+VfConfig read_vf(yaml::Map& map);
+Tap read_tap(yaml::Map& map);
+std::string_view direction_word(Direction direction);
+
 // Fills config.vf up to one entry per VF, in order. For configs that were built, not parsed.
 PfConfig complete(PfConfig config);
 

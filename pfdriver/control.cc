@@ -3,15 +3,14 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "hw/unix_socket.h"
+#include "pfdriver/amend.h"
 #include "pfdriver/manager.h"
 
 namespace vigia::pf {
@@ -20,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kLongestLine = 2u << 20, kMostClients = 16;
-constexpr timeval kAnswerLimit{30, 0};
+constexpr int kAnswerLimitMs = 30'000;
 
 std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
@@ -48,33 +47,29 @@ std::string answer_plan(Manager& manager, const json& request, bool apply) {
   return applied ? success(plan_text(*applied), json::parse(plan_json(*applied))) : failure(applied.error());
 }
 
+// Makes the change, or only plans it. The data holds what undoes it.
+std::string answer_amend(Manager& manager, const json& request) {
+  if (!request.contains("change") || !request["change"].is_object()) {
+    return failure(input_error("the request has no change: send an object with vf, taps and remove_taps"));
+  }
+  const auto change = parse_amendment(dump(request["change"]), "change");
+  if (!change) return failure(change.error());
+  const auto wanted = amend(manager.config(), *change);
+  if (!wanted) return failure(wanted.error());
+  const json undo = json::parse(amendment_json(undo_of(manager.config(), *change)));
+  const bool only_plan = request.value("dry_run", json(false)) == json(true);
+  const auto done = only_plan ? Result<Plan>(manager.plan(*wanted)) : manager.apply(*wanted);
+  if (!done) return failure(done.error());
+  json data = json::parse(plan_json(*done));
+  data["undo"] = undo;
+  return success(plan_text(*done), std::move(data));
+}
+
 std::string answer_status(Manager& manager) {
   const auto& totals = manager.totals();
   return success(fmt::format("up with {} VFs; {} VF resets, {} refusals\n", manager.config().vfs, totals.vf_resets,
                              totals.refusals),
                  {{"vfs", manager.config().vfs}, {"vf_resets", totals.vf_resets}, {"refusals", totals.refusals}});
-}
-
-Result<sockaddr_un> address_of(const std::filesystem::path& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string text = path.string();
-  if (text.empty() || text.size() >= sizeof(address.sun_path)) {
-    return input_error(fmt::format("control socket '{}': a socket's path has 1 to {} bytes; choose a shorter one", text,
-                                   sizeof(address.sun_path) - 1));
-  }
-  std::copy(text.begin(), text.end(), address.sun_path);
-  return address;
-}
-
-const sockaddr* generic(const sockaddr_un& address) {
-  // SAFETY: the sockets API takes every address family through its common beginning.
-  return reinterpret_cast<const sockaddr*>(&address);
-}
-
-bool somebody_listens(const sockaddr_un& address) {
-  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return probe && ::connect(probe.get(), generic(address), sizeof(address)) == 0;
 }
 
 }  // namespace
@@ -87,6 +82,8 @@ std::string answer_control(Manager& manager, std::string_view line) {
   const auto& command = request["command"].get_ref<const std::string&>();
   if (command == "plan") return answer_plan(manager, request, false);
   if (command == "apply") return answer_plan(manager, request, true);
+  if (command == "amend") return answer_amend(manager, request);
+  if (command == "config") return success("", json::parse(config_json(manager.config())));
   if (command == "status") return answer_status(manager);
   if (command == "show") {
     const PortView view = manager.show();
@@ -96,8 +93,8 @@ std::string answer_control(Manager& manager, std::string_view line) {
     const auto reverted = manager.revert();
     return reverted ? success(plan_text(*reverted), json::parse(plan_json(*reverted))) : failure(reverted.error());
   }
-  return failure(
-      input_error(fmt::format("command '{}' is not known; known: plan, apply, show, revert, status", command)));
+  return failure(input_error(
+      fmt::format("command '{}' is not known; known: plan, apply, amend, config, show, revert, status", command)));
 }
 
 ControlServer::ControlServer(Fd listener, std::filesystem::path path, Handler handler)
@@ -109,22 +106,9 @@ ControlServer::~ControlServer() {
 }
 
 Result<std::unique_ptr<ControlServer>> ControlServer::listen(const std::filesystem::path& path, Handler handler) {
-  const auto address = address_of(path);
-  if (!address) return address.error();
-  if (somebody_listens(*address)) {
-    return input_error(fmt::format("control socket {}: another vigia-pf answers there; stop it or choose another path",
-                                   path.string()));
-  }
-  struct stat found {};
-  if (::lstat(path.c_str(), &found) == 0 && S_ISSOCK(found.st_mode)) ::unlink(path.c_str());
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  const mode_t old = ::umask(S_IRWXG | S_IRWXO);
-  const bool listening = fd && ::bind(fd.get(), generic(*address), sizeof(*address)) == 0 &&
-                         ::listen(fd.get(), static_cast<int>(kMostClients)) == 0;
-  const int error = errno;
-  ::umask(old);
-  if (!listening) return os_error("listen at control socket " + path.string(), error);
-  return std::unique_ptr<ControlServer>(new ControlServer(std::move(fd), path, std::move(handler)));
+  auto fd = hw::listen_unix(path, hw::Audience::owner);
+  if (!fd) return Error{fd.error().code, "control socket: " + fd.error().text};
+  return std::unique_ptr<ControlServer>(new ControlServer(std::move(*fd), path, std::move(handler)));
 }
 
 void ControlServer::add_to(std::vector<pollfd>& fds) const {
@@ -171,17 +155,12 @@ bool ControlServer::serve_client(Client& client, short events) {
 }
 
 Result<std::string> ask_control(const std::filesystem::path& socket, std::string_view line) {
-  const auto address = address_of(socket);
-  if (!address) return address.error();
-  const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd) return os_error("open a socket");
-  if (::connect(fd.get(), generic(*address), sizeof(*address)) != 0) {
-    Error error = os_error("connect to control socket " + socket.string());
-    error.text += "; is vigia-pf running with --control there?";
-    return error;
+  const auto connected = hw::connect_unix(socket, kAnswerLimitMs);
+  if (!connected) {
+    return Error{connected.error().code,
+                 "control socket: " + connected.error().text + "; is vigia-pf running with --control there?"};
   }
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &kAnswerLimit, sizeof(kAnswerLimit));
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &kAnswerLimit, sizeof(kAnswerLimit));
+  const Fd& fd = *connected;
   const std::string request = std::string(line) + "\n";
   for (std::size_t sent = 0; sent < request.size();) {
     const ssize_t n = ::send(fd.get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How `vigia pf` talks to vigia-pf: a unix stream socket, one JSON object a line.
 // Request: {"command": "plan"|"apply"|"show"|"revert"|"status", "config": YAML text, "file": its name}
+//       or {"command": "amend", "change": as in amend.h, "dry_run": true to plan only}; data has the change that undoes
+//       it or {"command": "config"}: data is what is wanted now, see config_json
 // Reply:   {"ok": true, "text": for people, "data": for programs}
 //       or {"ok": false, "status": exit status, "error": text}
 #pragma once

@@ -10,7 +10,7 @@
 namespace vigia::pf {
 
 struct DaemonOptions {
-  std::string device;             // "vfio-user:SOCKET"
+  std::string device;             // as hw::open_function() takes it
   std::filesystem::path config;   // pf.yaml
   std::filesystem::path control;  // empty: no control socket
   std::filesystem::path journal;  // empty: none

@@ -12,7 +12,9 @@ int main(int argc, char** argv) {
       "vigia-pf: drives a port's physical function: brings it up, serves its VFs, mirrors tenants to agents.\n"
       "SIGHUP reads the config again; SIGTERM reverts the rules, tells the VFs and ends."};
   pf::DaemonOptions options;
-  app.add_option("--device", options.device, "vfio-user:SOCKET of the physical function")->required();
+  app.add_option("--device", options.device,
+                 "The physical function: vfio-user:SOCKET, vfio:0000:01:00.0 or uio:0000:01:00.0")
+      ->required();
   app.add_option("--config", options.config, "pf.yaml; `vigia pf explain` prints its schema")->required();
   app.add_option("--control", options.control, "unix socket for `vigia pf plan|apply|show|revert`");
   app.add_option("--journal", options.journal, "file from which an interrupted change is finished or undone");

@@ -10,8 +10,9 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <numeric>
 #include <sstream>
+
+#include "hw/values.h"
 
 namespace vigia::pf::yaml {
 
@@ -53,21 +54,6 @@ std::string join(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
 }
 
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t up = row[j];
-      row[j] = std::min({up + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = up;
-    }
-  }
-  return row[b.size()];
-}
-
 template <class T>
 std::optional<T> number_from(std::string_view text) {
   T value{};
@@ -77,20 +63,6 @@ std::optional<T> number_from(std::string_view text) {
 }
 
 }  // namespace
-
-std::string_view nearest(std::string_view word, std::span<const std::string> known) {
-  std::string_view best;
-  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    if (word.size() > 64) break;  // no misspelling of ours, and the table is quadratic
-    const std::size_t d = distance(word, candidate);
-    if (d < best_distance && d < std::max(word.size(), candidate.size())) {
-      best_distance = d;
-      best = candidate;
-    }
-  }
-  return best;
-}
 
 Map::Map(std::shared_ptr<Tree> tree, std::size_t node, std::string path)
     : tree_(std::move(tree)),
@@ -214,6 +186,25 @@ std::optional<hw::Mac> Map::mac(std::string_view key) {
   const auto value = hw::Mac::parse(given->text);
   if (!value) tree_->report(given->path, fmt::format("{} is no MAC address, as \"02:00:00:00:00:01\" is", given->text));
   return value;
+}
+
+std::optional<std::uint64_t> Map::size(std::string_view key, std::uint64_t least, std::uint64_t most) {
+  const auto given = scalar(key);
+  if (!given) return std::nullopt;
+  const auto value = hw::parse_size(given->text);
+  if (value && *value >= least && *value <= most) return *value;
+  tree_->report(given->path, fmt::format("{} is not a size from {} to {}, as \"256M\" is", given->text,
+                                         hw::size_word(least), hw::size_word(most)));
+  return std::nullopt;
+}
+
+std::optional<std::chrono::milliseconds> Map::duration(std::string_view key) {
+  const auto given = scalar(key);
+  if (!given) return std::nullopt;
+  const auto value = hw::parse_duration(given->text);
+  if (value) return *value;
+  tree_->report(given->path, value.error().text);
+  return std::nullopt;
 }
 
 std::optional<std::vector<std::uint64_t>> Map::integers(std::string_view key, std::uint64_t least, std::uint64_t most) {

@@ -3,6 +3,7 @@
 // unknown keys refused. Nothing here knows a schema; yaml_options.h adds the one table that a schema is.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -15,6 +16,7 @@
 
 #include "hw/mac.h"
 #include "hw/result.h"
+#include "hw/spelling.h"
 
 namespace vigia::pf::yaml {
 
@@ -36,6 +38,10 @@ class Map {
   // The index of the word in words.
   std::optional<std::size_t> choice(std::string_view key, std::span<const std::string_view> words);
   std::optional<hw::Mac> mac(std::string_view key);
+  // Bytes, written as "256M"; least and most are bytes.
+  std::optional<std::uint64_t> size(std::string_view key, std::uint64_t least, std::uint64_t most);
+  // Written as "10m".
+  std::optional<std::chrono::milliseconds> duration(std::string_view key);
   std::optional<std::vector<std::uint64_t>> integers(std::string_view key, std::uint64_t least, std::uint64_t most);
   std::optional<std::vector<std::string>> texts(std::string_view key);
   std::optional<Map> map(std::string_view key);
@@ -86,7 +92,6 @@ class Document {
   std::shared_ptr<Tree> tree_;
 };
 
-// The word of known that word is most probably a misspelling of; empty when none is near.
-std::string_view nearest(std::string_view word, std::span<const std::string> known);
+using hw::nearest;
 
 }  // namespace vigia::pf::yaml

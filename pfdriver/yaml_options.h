@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "hw/values.h"
 #include "pfdriver/yaml_fields.h"
 
 namespace vigia::pf::yaml {
@@ -113,6 +114,35 @@ constexpr Option<T> mac(std::string_view key, std::string_view fallback, std::st
           }};
 }
 
+// Bytes.
+template <auto Member, class T>
+constexpr Option<T> size(std::string_view key, std::uint64_t least, std::uint64_t most, std::string_view fallback,
+                         std::string_view meaning) {
+  return {key,
+          fallback,
+          meaning,
+          least,
+          most,
+          {},
+          [](const Option<T>& o) { return fmt::format("{}..{}", hw::size_word(o.least), hw::size_word(o.most)); },
+          [](Map& map, const Option<T>& o, T& out) {
+            if (const auto v = map.size(o.key, o.least, o.most)) out.*Member = *v;
+          }};
+}
+
+// For members of type std::optional<integer>; the word auto leaves them empty.
+template <auto Member, class T>
+constexpr Option<T> integer_or_auto(std::string_view key, std::uint64_t least, std::uint64_t most,
+                                    std::string_view fallback, std::string_view meaning) {
+  Option<T> option = optional_integer<Member, T>(key, least, most, fallback, meaning);
+  option.form = [](const Option<T>& o) { return fmt::format("auto|{}..{}", o.least, o.most); };
+  option.read = [](Map& map, const Option<T>& o, T& out) {
+    const auto given = map.text(o.key);
+    if (given && *given != "auto") optional_integer<Member, T>("", 0, 0, "", "").read(map, o, out);
+  };
+  return option;
+}
+
 template <auto Member, class T>
 constexpr Option<T> integers(std::string_view key, std::uint64_t least, std::uint64_t most, std::string_view fallback,
                              std::string_view meaning) {
@@ -131,6 +161,20 @@ constexpr Option<T> integers(std::string_view key, std::uint64_t least, std::uin
           }};
 }
 
+template <auto Member, class T>
+constexpr Option<T> texts(std::string_view key, std::string_view fallback, std::string_view meaning) {
+  return {key,
+          fallback,
+          meaning,
+          0,
+          0,
+          {},
+          [](const Option<T>&) { return std::string("[name, ..]"); },
+          [](Map& map, const Option<T>& o, T& out) {
+            if (auto v = map.texts(o.key)) out.*Member = std::move(*v);
+          }};
+}
+
 // Reads every option of the table. The caller calls map.finish() when it has asked for its nested keys too.
 template <class T>
 void read_options(Map& map, std::span<const Option<T>> options, T& out) {
@@ -146,7 +190,7 @@ std::string explain_options(std::span<const Option<T>> options, std::string_view
   std::string out;
   for (const Option<T>& o : options) {
     const bool must = o.fallback.starts_with("required");
-    out += fmt::format("{}{:<19}{:<22}{} ({}{})\n", indent, fmt::format("{}:", o.key), o.form(o), o.meaning,
+    out += fmt::format("{}{:<18} {:<21} {} ({}{})\n", indent, fmt::format("{}:", o.key), o.form(o), o.meaning,
                        must ? "" : "default: ", o.fallback);
   }
   return out;

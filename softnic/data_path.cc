@@ -30,9 +30,10 @@ DataPath::DataPath(Chip& chip, Statistics statistics, std::unique_ptr<Wire> wire
     : chip_(chip),
       statistics_(std::move(statistics)),
       wire_(std::move(wire)),
+      live_(wire_ != nullptr ? wire_->live() : nullptr),
       tx_pcap_(std::move(tx_pcap)),
       timed_(timing == Timing::intel_82599),
-      closed_loop_(wire_ != nullptr && wire_->rate().kind == Rate::Kind::maximum),
+      closed_loop_(wire_ != nullptr && live_ == nullptr && wire_->rate().kind == Rate::Kind::maximum),
       epoch_offset_ns_(epoch_offset()) {
   decode();
 }

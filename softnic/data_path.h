@@ -44,6 +44,7 @@ class DataPath {
   void flush_buffer();
 
   const Wire* wire() const { return wire_.get(); }
+  LiveWire* live_wire() { return live_; }
   TxPcap* tx_pcap() { return tx_pcap_.get(); }
   const Statistics& statistics() const { return statistics_; }
 
@@ -108,6 +109,7 @@ class DataPath {
   Chip& chip_;
   Statistics statistics_;
   std::unique_ptr<Wire> wire_;
+  LiveWire* const live_;  // wire_, if it is one
   std::unique_ptr<TxPcap> tx_pcap_;
   const bool timed_;
   const bool closed_loop_;

@@ -145,7 +145,10 @@ void DataPath::emit(FrameBytes frame, const L2Key& l2) {
     ++tally_.tx_multicast;
   }
   if (tx_pcap_ != nullptr) tx_pcap_->write(frame, now_ns_ + epoch_offset_ns_);
-  if (!mac_loopback_) return;
+  if (!mac_loopback_) {
+    if (live_ != nullptr) tally_.tx_wire_refused += !live_->send(frame);
+    return;
+  }
   // HLREG0.LPBK: the MAC takes as received what it sends.
   const Classified c(*this, frame);
   receive(frame, c, look_ahead(frame, c));

@@ -15,15 +15,18 @@ std::uint64_t DataPath::next_due(std::uint64_t now_ns) const {
 }
 
 bool DataPath::receive_burst() {
-  if (!started_ || wire_ == nullptr) return false;
+  // What a live wire brings before its start is taken all the same, or it would wake us for ever.
+  if (wire_ == nullptr || (!started_ && live_ == nullptr)) return false;
   bool moved = false;
   for (unsigned n = 0; n < kBurst && !wire_ended_; ++n) {
     if (held_ == nullptr) held_ = wire_->next();
     if (held_ == nullptr) {
+      if (live_ != nullptr) break;
       wire_ended_ = moved = true;
       break;
     }
-    if (!clock_.due(held_->departure_ns, now_ns_) || (timed_ && !line_.free(now_ns_))) break;
+    const bool due = live_ != nullptr || clock_.due(held_->departure_ns, now_ns_);
+    if (!due || (timed_ && !line_.free(now_ns_))) break;
     const FrameBytes frame = held_->bytes;
     const Classified c(*this, frame);
     const Wait wait = look_ahead(frame, c);

@@ -41,6 +41,7 @@ bool Device::run_once(std::uint64_t now_ns) {
     last_scan_ns_ = now_ns;
     scan();
     if (!data_path_->wire_started() && waits_for().empty()) data_path_->start_wire(now_ns);
+    if (LiveWire* live = data_path_->live_wire()) live->set_link(data_path_->wire_started() && port_up());
   }
   return data_path_->run(now_ns);
 }
@@ -69,9 +70,11 @@ unsigned Device::ready_receivers() const {
   return ready;
 }
 
+bool Device::port_up() const { return (chip_->registers.get(pf::LINKS) & Links::up) != 0 && data_path_->receiver_on(); }
+
 std::string Device::waits_for() const {
   if (data_path_->wire_started()) return {};
-  if ((chip_->registers.get(pf::LINKS) & Links::up) == 0 || !data_path_->receiver_on()) {
+  if (!port_up()) {
     return "the PF driver to switch the receiver on (RXCTRL.RXEN)";
   }
   const unsigned ready = ready_receivers();

@@ -58,6 +58,7 @@ class Device {
 
   TxPcap* tx_pcap() { return data_path_->tx_pcap(); }
   const Wire* wire() const { return data_path_->wire(); }
+  LiveWire* live_wire() { return data_path_->live_wire(); }  // nullptr: none, or a wire without a peer
   Chip& chip() { return *chip_; }
 
  private:
@@ -66,6 +67,7 @@ class Device {
 
   Device() = default;
   unsigned ready_receivers() const;
+  bool port_up() const;
   void scan();
 
   DeviceOptions options_;

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "softnic/chip.h"
+#include "softnic/eeprom.h"
 #include "softnic/function_model.h"
+#include "softnic/sfp_module.h"
 
 namespace vigia::softnic {
 
@@ -54,6 +56,9 @@ class PfFunction final : public FunctionBase {
   void config_wish(const ConfigSpace::Wish& wish) override;
   void carry_out(const RegisterFile::Hit& hit, std::uint32_t offset, std::uint32_t value, std::uint32_t before);
   void write_indirect(const RegisterFile::Hit& hit, std::uint32_t value);
+
+  EepromPort eeprom_;
+  SfpModule module_;
 };
 
 class VfFunction final : public FunctionBase {

@@ -39,6 +39,14 @@ constexpr std::string_view kFooter =
     "                            of this option is max), <n>x, <n>mpps, <n>gbps or max\n"
     "    gen:size=64,flows=4096[,count=N][,rate=R][,train=N]\n"
     "                            UDP frames of `size` bytes with FCS, numbered; endless without count\n"
+    "    tap:NAME[,netns=NS]     a TAP interface, made unless it exists, in this network namespace or in NS (a name "
+    "of\n"
+    "                            \"ip netns\" or a path): what its side sends arrives here, what leaves here goes "
+    "there.\n"
+    "                            Its carrier is on while the port receives; its MTU is the longest frame it takes; "
+    "what\n"
+    "                            overflows its queue before it is read is in its own statistics (ip -s link: TX "
+    "dropped)\n"
     "  rate=max is a closed loop: the wire holds a frame while a receiver of it is out of descriptors, for at most\n"
     "  1 s without progress of that receiver. Every other rate is an open loop: who is late loses, and is counted.\n"
     "\n"
@@ -154,6 +162,9 @@ class Program {
       auto opened = open_wire(options.wire);
       if (!opened) return opened.error();
       wire = std::move(*opened);
+      if (options.exit_when_done && wire->live() != nullptr) {
+        return input_error(fmt::format("--exit-when-done: the wire {} has no end", options.wire));
+      }
     }
     std::unique_ptr<TxPcap> tx_pcap;
     if (!options.tx_pcap.empty()) {
@@ -182,6 +193,9 @@ class Program {
     for (unsigned v = 0; v < device_->vfs(); ++v) {
       if (auto done = server_->listen(socket(device_->vf(v)), device_->vf(v)); !done) return done;
     }
+    if (LiveWire* live = device_->live_wire()) {
+      if (auto done = server_->watch(live->fd(), [live] { return live->readable(); }); !done) return done;
+    }
     event({{"event", "listening"}, {"dir", options_.dir}, {"vfs", device_->vfs()}});
     log::info("{}: pf.sock and {} VF sockets, doorbells {}, timing {}", options_.dir, device_->vfs(),
               options_.doorbells, options_.timing);
@@ -196,13 +210,15 @@ class Program {
 
   void run() {
     std::uint64_t last_moved = now_ns(), last_poll = 0;
+    const std::uint64_t spin = options_.doorbells == "map" ? kSpinNs : 0;
     while (!stop_asked.load(std::memory_order_relaxed)) {  // relaxed: a flag, it orders nothing
       const std::uint64_t now = now_ns();
       bool moved = device_->run_once(now);
       report_wire();
       if (!moved || now - last_poll >= kPollNs) {
         last_poll = now;
-        moved = server_->poll(moved || now - last_moved < kSpinNs ? 0 : rest(now, now - last_moved)) != 0 || moved;
+        if (!moved && now - last_moved >= spin) server_->wait(rest(now, now - last_moved));
+        moved = server_->poll(0) != 0 || moved;
       }
       if (moved) last_moved = now;
       if (options_.exit_when_done && device_->wire_done() && now - last_moved > kQuietNs) break;
@@ -236,23 +252,19 @@ class Program {
  private:
   // While frames move, sockets are looked at so often; a system call each round would cost a tenth of the speed.
   static constexpr std::uint64_t kPollNs = 50'000;
-  // Work that ended so recently is likely to go on: no sleep. Then sleeps grow to 1 ms, what a doorbell in memory may
-  // wait.
+  // Work that ended so recently is likely to go on: no sleep while doorbells are memory, of which nobody wakes us. Then
+  // sleeps grow to 1 ms, what a doorbell in memory or an interrupt that waits for its time may be late.
   static constexpr std::uint64_t kSpinNs = 1'000'000, kShortestNs = 50'000, kLongestNs = 1'000'000;
   static constexpr std::uint64_t kQuietNs = 100'000'000;
 
   explicit Program(Options options) : options_(std::move(options)) {}
 
-  // Sleeps less than a millisecond itself, and says how many milliseconds the server may wait for sockets.
-  int rest(std::uint64_t now, std::uint64_t idle_ns) const {
-    if (!device_->has_clients()) return 100;
+  // How long to sleep now, unless a socket wakes us.
+  std::chrono::nanoseconds rest(std::uint64_t now, std::uint64_t idle_ns) const {
+    if (!device_->has_clients()) return std::chrono::milliseconds(100);
     const std::uint64_t due = device_->may_sleep_ns(now);
     const std::uint64_t wanted = std::clamp(idle_ns / 16, kShortestNs, kLongestNs);
-    const std::uint64_t ns = due == 0 ? wanted : std::min(wanted, due);
-    if (ns >= kLongestNs) return 1;
-    const timespec t{0, static_cast<long>(ns)};
-    ::clock_nanosleep(CLOCK_MONOTONIC, 0, &t, nullptr);
-    return 0;
+    return std::chrono::nanoseconds(due == 0 ? wanted : std::min(wanted, due));
   }
 
   void report_wire() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // BAR0 of the PF: the register file and what its registers make the device do.
 #include "hw/ixgbe/mailbox.h"
+#include "softnic/eeprom.h"
 #include "softnic/function_base.h"
 
 namespace vigia::softnic {
@@ -41,6 +42,14 @@ std::uint32_t PfFunction::read_register(std::uint32_t offset) {
       return r.get(internal::RATE, r.get(pf::RTTDQSEL) & kQueueIndexMask);
     case Effect::vflr_clear:
       return r.get(pf::PFVFLRE, hit.index);
+    case Effect::eeprom_lines: {
+      const std::uint32_t lines = r.read(offset);
+      return lines | ((lines & Eec::request) != 0 ? Eec::grant : 0) | (eeprom_.data_out() ? Eec::data_out : 0);
+    }
+    case Effect::module_lines: {
+      const std::uint32_t lines = r.read(offset);
+      return lines | ((lines & I2cctl::clock_out) != 0 ? I2cctl::clock_in : 0) | (module_.data() ? I2cctl::data_in : 0);
+    }
     default:
       break;
   }
@@ -95,6 +104,10 @@ void PfFunction::carry_out(const RegisterFile::Hit& hit, std::uint32_t offset, s
     case Effect::restart_link:
       if ((value & Autoc::restart_an) != 0) chip_.interrupts->raise_pf(Eicr::lsc);
       return;
+    case Effect::eeprom_lines:
+      return eeprom_.drive((value & Eec::select) != 0, (value & Eec::clock) != 0, (value & Eec::data_in) != 0);
+    case Effect::module_lines:
+      return module_.drive((value & I2cctl::clock_out) != 0, (value & I2cctl::data_out) != 0);
     case Effect::queue_drop_enable:
     case Effect::rate_limit:
     case Effect::eeprom_read:
@@ -119,8 +132,9 @@ void PfFunction::write_indirect(const RegisterFile::Hit& hit, std::uint32_t valu
     r.set(internal::RATE, queue, value);
     chip_.tx[queue].limit((value & Rttbcnrc::enable) != 0 ? value & Rttbcnrc::factor_mask : 0);
   } else if ((value & Eerd::start) != 0) {
-    // Every word of the EEPROM reads 0.
-    r.set(pf::EERD, 0, (value & Eerd::address_mask) | Eerd::done);
+    const std::uint32_t address = value & Eerd::address_mask;
+    const std::uint32_t word = eeprom_word(address >> Eerd::address_shift);
+    r.set(pf::EERD, 0, word << Eerd::data_shift | address | Eerd::done);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "softnic/registers.h"
 
 #include "hw/result.h"
+#include "softnic/eeprom.h"
 
 namespace vigia::softnic {
 namespace {
@@ -32,11 +33,15 @@ void add_general(std::vector<RegisterRow>& t) {
   t.push_back(row(pf::CTRL, plain, Effect::control));
   t.push_back(row(pf::STATUS, read_only, Effect::none, Status::link_up | Status::primary_enable));
   t.push_back(row(pf::CTRL_EXT, plain, Effect::control_ext));
-  t.push_back(row(pf::ESDP, plain));
+  t.push_back(row(pf::ESDP, plain, Effect::none, Esdp::module_present, resets, ~Esdp::module_present));
+  t.push_back(row(pf::I2CCTL, plain, Effect::module_lines, I2cctl::clock_out | I2cctl::data_out, resets,
+                  I2cctl::clock_out | I2cctl::data_out));
   t.push_back(row(pf::FRTIMER, read_only, Effect::timer));
   t.push_back(row(pf::TCPTIMER, plain));
   t.push_back(row(pf::LEDCTL, plain));
-  t.push_back(row(pf::EEC, read_only, Effect::none, Eec::present | Eec::auto_read_done));
+  t.push_back(row(pf::EEC, plain, Effect::eeprom_lines,
+                  Eec::present | Eec::auto_read_done | Eec::wide_address | kEepromSize << Eec::size_shift, resets,
+                  Eec::clock | Eec::select | Eec::data_in | Eec::request));
   t.push_back(row(pf::EERD, plain, Effect::eeprom_read));
   t.push_back(row(pf::FWSM, plain, Effect::none, Fwsm::firmware_valid));
   t.push_back(row(pf::SWSM, semaphore));
@@ -46,6 +51,7 @@ void add_general(std::vector<RegisterRow>& t) {
   // What an SFP+ card's EEPROM loads: 10G serial, SFI.
   t.push_back(row(pf::AUTOC, plain, Effect::restart_link, Autoc::lms_10g_sfi, resets, ~Autoc::restart_an));
   t.push_back(row(pf::AUTOC2, plain, Effect::none, 2u << 16));
+  t.push_back(row(pf::ANLP1, read_only, Effect::none, Anlp1::state_started));
   t.push_back(row(pf::LINKS, read_only, Effect::none, Links::up | Links::speed_10g));
   t.push_back(row(pf::HLREG0, plain, Effect::filters,
                   Hlreg0::txcrcen | Hlreg0::rxcrcstrp | Hlreg0::txpaden | Hlreg0::rxlngtherren));
@@ -125,6 +131,8 @@ void add_receive(std::vector<RegisterRow>& t) {
         row(pf::L34TIMIR, plain, Effect::none, 0, keeps)}) {
     t.push_back(r);
   }
+  // Flow director is not modelled; its initialization ends all the same.
+  t.push_back(row(pf::FDIRCTRL, plain, Effect::none, Fdirctrl::init_done, resets, ~Fdirctrl::init_done));
   // RSS
   t.push_back(row(pf::MRQC, plain, Effect::queue_layout));
   t.push_back(row(pf::RSSRK, plain, Effect::filters));

@@ -49,6 +49,8 @@ enum class Effect : std::uint8_t {
   rate_limit,         // RTTBCNRC, an indirect register
   vflr_clear,         // PFVFLREC
   eeprom_read,        // EERD
+  eeprom_lines,       // EEC
+  module_lines,       // I2CCTL
   restart_link,       // AUTOC
   timer,              // FRTIMER
 };

@@ -16,6 +16,7 @@
 
 #include "hw/fd_passing.h"
 #include "hw/log.h"
+#include "hw/unix_socket.h"
 #include "softnic/connection.h"
 
 namespace vigia::softnic {
@@ -42,6 +43,8 @@ struct Server::Impl {
   struct Source {
     Endpoint* endpoint;
     bool listener;
+    std::function<bool()> ready{};  // of a watched descriptor, which has no endpoint
+    int fd = -1;
   };
   struct Endpoint {
     Endpoint(FunctionModel& m, std::filesystem::path p, Fd l) : model(m), path(std::move(p)), listener(std::move(l)) {}
@@ -62,6 +65,7 @@ struct Server::Impl {
 
   Fd epoll;
   std::vector<std::unique_ptr<Endpoint>> endpoints;
+  std::vector<std::unique_ptr<Source>> others;  // descriptors that are no sockets of clients
   std::deque<Leaving> leaving;
   unsigned under_way = 0;  // endpoints with message_until
   bool accept_failure_said = false;
@@ -201,7 +205,7 @@ Result<std::unique_ptr<Server>> Server::create() {
 Server::~Server() { close(); }
 
 Result<Done> Server::listen(const std::filesystem::path& path, FunctionModel& model) {
-  auto listener = hw::listen_unix(path);
+  auto listener = hw::listen_unix(path, hw::Audience::anyone);
   if (!listener) return listener.error();
   auto endpoint = std::make_unique<Impl::Endpoint>(model, path, std::move(*listener));
   if (auto watched = impl_->watch(endpoint->listener.get(), endpoint->from_listener); !watched) return watched;
@@ -219,6 +223,20 @@ Result<Done> Server::adopt(Fd socket, FunctionModel& model) {
   return impl_->attach(**found, std::move(socket));
 }
 
+Result<Done> Server::watch(int fd, std::function<bool()> ready) {
+  auto source = std::make_unique<Impl::Source>(nullptr, false, std::move(ready), fd);
+  if (auto watched = impl_->watch(fd, *source); !watched) return watched;
+  impl_->others.push_back(std::move(source));
+  return Done{};
+}
+
+void Server::wait(std::chrono::nanoseconds limit) {
+  constexpr std::int64_t kSecond = 1'000'000'000;
+  pollfd p{impl_->epoll.get(), POLLIN, 0};
+  const timespec time{limit.count() / kSecond, limit.count() % kSecond};
+  ::ppoll(&p, 1, &time, nullptr);  // a signal ends the wait early, which is as good as a timeout
+}
+
 unsigned Server::poll(int timeout_ms) {
   constexpr int kEvents = 64;
   std::array<epoll_event, kEvents> events;
@@ -234,7 +252,10 @@ unsigned Server::poll(int timeout_ms) {
   unsigned served = 0;
   for (int i = 0; i < n; ++i) {
     const auto& source = *static_cast<Impl::Source*>(events[static_cast<std::size_t>(i)].data.ptr);
-    if (source.listener) {
+    if (source.endpoint == nullptr) {
+      ++served;
+      if (!source.ready()) ::epoll_ctl(impl_->epoll.get(), EPOLL_CTL_DEL, source.fd, nullptr);
+    } else if (source.listener) {
       impl_->accept_client(*source.endpoint);
     } else {
       served += impl_->serve(*source.endpoint);

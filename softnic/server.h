@@ -3,8 +3,10 @@
 // are hostile until proven otherwise: every length, index and descriptor count is checked, every message is bounded.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -28,6 +30,11 @@ class Server {
   // nothing is. Returns the number of messages served. Replies never wait for another client: a client that does not
   // read its replies is disconnected when 4 MiB are queued for it.
   unsigned poll(int timeout_ms);
+  // Calls ready from poll() whenever fd can be read (or has failed), until it returns false; fd is open until then or
+  // until the server ends. What ready() is called for counts as a message served.
+  Result<Done> watch(int fd, std::function<bool()> ready);
+  // Sleeps until a socket or a watched descriptor has something for poll(), or the time is up. Serves nothing.
+  void wait(std::chrono::nanoseconds limit);
   // Orderly end: shutdown(SHUT_WR), drain, close, remove the sockets (vfio-user.md 9: a plain close with unread input
   // makes QEMU abort).
   void close();

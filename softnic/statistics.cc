@@ -46,6 +46,7 @@ Statistics::Statistics(hw::CounterFile file, unsigned vfs) : vfs_(vfs), file_(st
   tx_local_only_ = file_.named("tx.local_only");
   tx_both_ = file_.named("tx.wire_and_local");
   tx_nowhere_ = file_.named("tx.nowhere");
+  tx_wire_refused_ = file_.named("tx.wire_refused");
   tx_spoofed_ = file_.named("tx.spoofed");
   tx_refused_ = file_.named("tx.refused");
   tx_malformed_ = file_.named("tx.malformed");
@@ -79,6 +80,7 @@ void Statistics::publish(PortTally& t, RegisterFile& registers) {
     tx_local_only_.add(t.tx_local_only);
     tx_both_.add(t.tx_both);
     tx_nowhere_.add(t.tx_nowhere);
+    tx_wire_refused_.add(t.tx_wire_refused);
     tx_spoofed_.add(t.tx_spoofed);
     tx_refused_.add(t.tx_refused);
     tx_malformed_.add(t.tx_malformed);

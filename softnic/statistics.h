@@ -27,7 +27,7 @@ struct PortTally {
   std::uint64_t routed = 0, no_pool = 0;
   std::uint64_t duplicates = 0, loopback = 0, loopback_bytes = 0, loopback_duplicates = 0;
   // From the functions
-  std::uint64_t tx_wire_only = 0, tx_local_only = 0, tx_both = 0, tx_nowhere = 0;
+  std::uint64_t tx_wire_only = 0, tx_local_only = 0, tx_both = 0, tx_nowhere = 0, tx_wire_refused = 0;
   std::uint64_t tx_spoofed = 0, tx_refused = 0, tx_malformed = 0;
   std::uint64_t spoofed_counted = 0;          // of those, from pools with their PFVMECM bit
   std::uint64_t tx_frames = 0, tx_bytes = 0;  // sent to the network
@@ -74,7 +74,7 @@ class Statistics {
   std::vector<Function> functions_;  // VFs, then the PF
   hw::Counter sent_, sent_bytes_, padded_, zero_filled_, held_ns_, done_, accepted_, l2_, vlan_, oversize_, disabled_,
       missed_, left_, routed_, no_pool_, copies_, mirror_copies_, tx_sent_, tx_wire_only_, tx_local_only_, tx_both_,
-      tx_nowhere_, tx_spoofed_, tx_refused_, tx_malformed_;
+      tx_nowhere_, tx_wire_refused_, tx_spoofed_, tx_refused_, tx_malformed_;
 };
 
 }  // namespace vigia::softnic

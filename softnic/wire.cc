@@ -4,6 +4,7 @@
 #include "softnic/wire_gen.h"
 #include "softnic/wire_pcap.h"
 #include "softnic/wire_spec.h"
+#include "softnic/wire_tap.h"
 
 namespace vigia::softnic {
 namespace {
@@ -29,6 +30,7 @@ Result<std::unique_ptr<Wire>> open_wire(std::string_view spec) {
   if (!parsed) return parsed.error();
   if (parsed->kind == WireSpec::Kind::pcap) return open_pcap_wire(parsed->pcap, half_of_available_memory());
   if (parsed->kind == WireSpec::Kind::gen) return make_gen_wire(parsed->gen);
+  if (parsed->kind == WireSpec::Kind::tap) return open_tap_wire(parsed->tap);
   return std::unique_ptr<Wire>(std::make_unique<NullWire>());
 }
 

@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::string_view kForms =
     "pcap:FILE[,rate=RATE][,loop=N|,count=N], "
-    "gen:[size=BYTES|imix][,flows=N][,count=N][,rate=RATE][,train=N][,dst=MAC][,src=MAC][,vlan=VID] or null";
+    "gen:[size=BYTES|imix][,flows=N][,count=N][,rate=RATE][,train=N][,dst=MAC][,src=MAC][,vlan=VID], "
+    "tap:NAME[,netns=NS] or null";
 constexpr std::string_view kRateForms = "max, <n>x, <n>pps, <n>kpps, <n>mpps, <n>bps, <n>kbps, <n>mbps or <n>gbps";
 
 struct RateUnit {
@@ -181,11 +182,43 @@ Result<WireSpec> parse_gen(std::string_view text) {
   return wire;
 }
 
+// As the kernel judges names of interfaces.
+bool interface_name(std::string_view name) {
+  constexpr std::size_t kLongest = 15;
+  return !name.empty() && name.size() <= kLongest && name != "." && name != ".." &&
+         name.find_first_of(std::string_view("/:% \t\n\v\f\r\0", 10)) == name.npos;
+}
+
+Result<WireSpec> parse_tap(std::string_view text) {
+  WireSpec wire;
+  wire.kind = WireSpec::Kind::tap;
+  TapSpec& spec = wire.tap;
+  const std::size_t comma = text.find(',');
+  spec.name = text.substr(0, comma);
+  if (!interface_name(spec.name)) {
+    return input_error(
+        fmt::format("\"{}\": expected the name of a network interface, 1 to 15 bytes without / : % or "
+                    "blanks, in tap:NAME[,netns=NS]",
+                    spec.name));
+  }
+  static constexpr std::array<std::string_view, 1> kKeys{"netns"};
+  auto pairs = split(comma == text.npos ? std::string_view{} : text.substr(comma + 1), kKeys);
+  if (!pairs) return pairs.error();
+  for (const KeyValue& kv : *pairs) {
+    if (kv.second.empty() || kv.second.find('\0') != kv.second.npos) {
+      return refuse(kv.first, kv.second, "a name as in \"ip netns\", or the path of a namespace file");
+    }
+    spec.netns = kv.second;
+  }
+  return wire;
+}
+
 Result<WireSpec> parse_kind(std::string_view spec) {
   if (spec == "null") return WireSpec{};
   if (spec == "gen") return parse_gen({});
   if (spec.starts_with("pcap:")) return parse_pcap(spec.substr(5));
   if (spec.starts_with("gen:")) return parse_gen(spec.substr(4));
+  if (spec.starts_with("tap:")) return parse_tap(spec.substr(4));
   return input_error(fmt::format("unknown kind of wire; expected {}", kForms));
 }
 

@@ -32,11 +32,17 @@ struct GenSpec {
   std::optional<std::uint16_t> vlan;
 };
 
+struct TapSpec {
+  std::string name;   // of the network interface, at most 15 bytes; made unless it exists
+  std::string netns;  // empty: ours. A name as "ip netns" has them, or the path of a namespace file
+};
+
 struct WireSpec {
-  enum class Kind { none, pcap, gen };  // none: "null"
+  enum class Kind { none, pcap, gen, tap };  // none: "null"
   Kind kind = Kind::none;
   PcapSpec pcap;  // what is of another kind has its defaults
   GenSpec gen;
+  TapSpec tap;
 };
 
 // Input errors only.

@@ -31,6 +31,9 @@ constexpr milliseconds kTurn{20};
 constexpr milliseconds kCalibrateEvery{250};
 constexpr milliseconds kProgressEvery{500};
 constexpr milliseconds kRetryPause{50};
+constexpr milliseconds kShowEvery{100};
+// Some of what a port knows of itself costs mailbox messages to the PF.
+constexpr milliseconds kAskPortEvery{2000};
 
 Result<Done> write_text(const fs::path& path, const std::string& text) {
   if (path == "-") {
@@ -78,8 +81,9 @@ class Terminal {
 class Session {
  public:
   Session(const CaptureOptions& options, StopRequest& stop, VfDevice& device, const PortInfo& info, RingMemory ring,
-          ListenerTable table, hw::CounterFile counters)
-      : options_(options),
+          ListenerTable table, hw::CounterFile counters, CaptureObserver* observer)
+      : observer_(observer),
+        options_(options),
         stop_(stop),
         device_(device),
         info_(info),
@@ -105,7 +109,9 @@ class Session {
   void close_ring();
   CaptureReport report(bool running) const;
   std::uint64_t ring_used() const;
+  void show_observer();
 
+  CaptureObserver* observer_;  // may be null
   const CaptureOptions& options_;
   StopRequest& stop_;
   VfDevice& device_;
@@ -122,7 +128,8 @@ class Session {
   Terminal terminal_;
   ProgressLine progress_;
   unsigned restarts_ = 0;
-  steady_clock::time_point begin_ = steady_clock::now();
+  steady_clock::time_point begin_ = steady_clock::now(), port_asked_ = begin_ - kAskPortEvery;
+  Result<PortInfo> port_ = info_;
 };
 
 std::vector<RxPort*> Session::ports() {
@@ -137,7 +144,8 @@ Result<std::unique_ptr<Store>> Session::make_store() {
   if (!joined) return joined.error();
   RingReader reader = RingReader::local(ring_, table_, *joined);
   if (!options_.raw.empty()) {
-    return create_raw_store(std::move(reader), {options_.raw, options_.name, options_.quota}, counters_);
+    return create_raw_store(std::move(reader), {options_.raw, options_.name, options_.quota, options_.store_retry},
+                            counters_);
   }
   const CaptureDescription description{fmt::format("{} VF {}, {}", info_.driver, info_.mac.text(), info_.device),
                                        options_.name, options_.tap, clock_.report().text(),
@@ -175,6 +183,7 @@ void Session::stop_engine() {
 
 Result<Done> Session::run() {
   begin_ = steady_clock::now();
+  if (observer_) observer_->begun(ring_, report(true));
   if (store_) {
     store_thread_ = std::thread([this] {
       ::prctl(PR_SET_NAME, "store");
@@ -200,6 +209,7 @@ Result<Done> Session::run() {
     auto finished = store_->finish(summary_of(final_report));
     if (!finished && result) result = finished;
   }
+  if (observer_) observer_->ended(final_report);
   for (const std::string& line : closing_lines(final_report)) log::info("{}", line);
   if (!options_.stats_json.empty()) {
     auto written = write_text(options_.stats_json, to_json(final_report));
@@ -210,7 +220,7 @@ Result<Done> Session::run() {
 
 // Until there is a reason to stop. An error: the device is gone.
 Result<Done> Session::watch() {
-  auto next_calibration = begin_ + kCalibrateEvery, next_progress = begin_ + kProgressEvery;
+  auto next_calibration = begin_ + kCalibrateEvery, next_progress = begin_ + kProgressEvery, next_show = begin_;
   // Relaxed: a flag, orders nothing.
   while (!stop_.stop.load(std::memory_order_relaxed)) {
     server_->serve(kTurn);
@@ -222,6 +232,10 @@ Result<Done> Session::watch() {
     if (terminal_.tty() && now >= next_progress) {
       terminal_.show(progress_.next(report(true), ring_used()));
       next_progress = now + kProgressEvery;
+    }
+    if (now >= next_show) {
+      show_observer();
+      next_show = now + kShowEvery;
     }
     if (options_.max_time.count() > 0 && now - begin_ >= options_.max_time) return Done{};
     const bool running = engine_.running();  // asked first: an engine that has reached its limit has ended too
@@ -238,6 +252,16 @@ Result<Done> Session::watch() {
   return Done{};
 }
 
+void Session::show_observer() {
+  if (!observer_) return;
+  const auto now = steady_clock::now();
+  if (now - port_asked_ >= kAskPortEvery) {
+    port_ = device_.info();
+    port_asked_ = now;
+  }
+  observer_->turn(report(true), port_);
+}
+
 // The PF restarted: the same ring and files go on with the device started anew.
 Result<Done> Session::recover() {
   terminal_.clear();
@@ -252,6 +276,7 @@ Result<Done> Session::recover() {
       ++restarts_;
       engine_.set_ports(ports());
       start_engine();
+      port_asked_ = steady_clock::now() - kAskPortEvery;
       log::info("{}: receiving again", options_.name);
       return Done{};
     }
@@ -260,6 +285,7 @@ Result<Done> Session::recover() {
       told = started.error().text;
       log::warning("{}: {}; trying again", options_.name, told);
     }
+    if (observer_) observer_->turn(report(true), started.error());
     server_->serve(kRetryPause);
   }
   return Done{};
@@ -301,7 +327,11 @@ CaptureReport Session::report(bool running) const {
   r.hugepages = ring_.hugepages();
   r.clock = clock_.report();
   r.engine = engine_.totals();
-  if (store_) r.store = store_->totals();
+  if (store_) {
+    r.store = store_->totals();
+    r.store_problem = store_->problem();
+    r.first_file = store_->first_file();
+  }
   r.ring_bytes = options_.ring.data_bytes;
   r.snaplen = std::min(options_.snaplen, options_.ring.max_captured);
   r.seconds = std::chrono::duration<double>(steady_clock::now() - begin_).count();
@@ -329,30 +359,42 @@ Result<Done> validate(const CaptureOptions& o) {
   return Done{};
 }
 
-Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, VfDevice& device) {
+namespace {
+
+Result<Done> capture_into(RingMemory ring, const CaptureOptions& options, StopRequest& stop, VfDevice& device,
+                          CaptureObserver* observer) {
   const auto info = device.info();
   if (!info) return info.error();
-  auto ring = RingMemory::create(options.ring, options.name);
-  if (!ring) return ring.error();
   auto table = ListenerTable::create();
   if (!table) return table.error();
   auto counters = hw::CounterFile::create(options.counters, hw::accounts::capture_names());
   if (!counters) return counters.error();
-  Session session(options, stop, device, *info, std::move(*ring), std::move(*table), std::move(*counters));
+  Session session(options, stop, device, *info, std::move(ring), std::move(*table), std::move(*counters), observer);
   if (auto ok = session.prepare(); !ok) return ok;
   return session.run();
 }
 
-Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop) {
+}  // namespace
+
+Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, VfDevice& device) {
+  auto ring = RingMemory::create(options.ring, options.name);
+  if (!ring) return ring.error();
+  return capture_into(std::move(*ring), options, stop, device, nullptr);
+}
+
+Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, CaptureObserver* observer) {
   if (auto ok = validate(options); !ok) return ok;
   std::error_code ignored;
   if (!options.ready_file.empty()) fs::remove(options.ready_file, ignored);  // of an earlier run
+  // The ring first: on ordinary pages of a guest it takes a second, in which a device that is on would overflow.
+  auto ring = RingMemory::create(options.ring, options.name);
+  if (!ring) return ring.error();
   PortOptions port = options.port;
   port.cancel = &stop.stop;
   port.interrupts = !options.poll;
   auto device = open_port(options.device, port);
   if (!device) return device.error();
-  return run_capture(options, stop, **device);
+  return capture_into(std::move(*ring), options, stop, **device, observer);
 }
 
 }  // namespace vigia::vf

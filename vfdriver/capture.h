@@ -19,7 +19,7 @@
 namespace vigia::vf {
 
 struct CaptureOptions {
-  std::string device;  // "vfio-user:SOCKET"
+  std::string device;  // as hw::open_function() takes it
   std::string name = "capture";
   std::string tap;  // what the device shows, in words, for the file; empty: unknown
   PortOptions port;
@@ -34,6 +34,8 @@ struct CaptureOptions {
   std::filesystem::path raw;  // directory of RAW files; both empty: frames are only counted
   std::uint64_t quota = 0;    // of the directory, bytes; 0: no limit
   ListenerKind store_kind = ListenerKind::lossless;
+  // Of the directory: not 0: a disk that refuses is no error, the capture goes on and the disk is tried again so often.
+  std::chrono::milliseconds store_retry{0};
 
   std::filesystem::path counters, stats_json, ready_file;  // empty: none
 };
@@ -43,13 +45,28 @@ struct StopRequest {
   std::atomic<bool> stop{false}, hurry{false};
 };
 
+struct CaptureReport;  // capture_report.h
+
+// Who looks on while a capture runs. Called from the thread that is inside run_capture().
+class CaptureObserver {
+ public:
+  virtual ~CaptureObserver() = default;
+  // Before the first frame. The ring's descriptor may be duplicated and mapped (RingMemory::open) to outlive the
+  // capture.
+  virtual void begun(const RingMemory& ring, const CaptureReport& report) = 0;
+  // Several times a second. port: an error while the device is being started again.
+  virtual void turn(const CaptureReport& report, const Result<PortInfo>& port) = 0;
+  // Everything is written and counted.
+  virtual void ended(const CaptureReport& report) = 0;
+};
+
 // Everything that can be said without touching anything; input errors.
 Result<Done> validate(const CaptureOptions& options);
 
 // Runs until stop, a limit, or the end of the device. Errors of the input leave nothing behind; a dead device or a full
 // disk is an error after everything that was captured has been written and counted.
-Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop);
-// On a device that is open and started, for tests.
+Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, CaptureObserver* observer = nullptr);
+// On a device that is open and started.
 Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, VfDevice& device);
 
 }  // namespace vigia::vf

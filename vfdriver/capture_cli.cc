@@ -22,7 +22,7 @@ void on_signal(int) {
 }
 
 void add_device_options(CLI::App& run, CaptureOptions& o) {
-  run.add_option("--device", o.device, "The VF: vfio-user:SOCKET")->required();
+  run.add_option("--device", o.device, "The VF: vfio-user:SOCKET, vfio:0000:01:00.0 or uio:0000:01:00.0")->required();
   run.add_option("--queues", o.port.queues, "Receive queues: 1, 2 or 4; one thread serves them in turn")
       ->capture_default_str();
   run.add_option("--queue-size", o.port.rx_ring, "Descriptors per queue, a power of two, 64..32768")
@@ -116,6 +116,8 @@ CaptureCommand add_run_command(CLI::App& app) {
       "written; a second one gives up what the store has not read. Frames that are lost are counted by cause, in the\n"
       "last lines, the counter file and the pcapng's interface statistics.\n"
       "Exit status: 0 done, 1 the device went away or the disk refused data, 2 wrong input.\n"
+      "DEVICES: vfio-user:SOCKET (vigia-softnic); vfio:ADDRESS, a PCI function bound to vfio-pci behind an IOMMU;\n"
+      "uio:ADDRESS, one bound to uio_pci_generic where no IOMMU translates: root, hugepages, no interrupts.\n"
       "Example: vigia-capture run --device vfio-user:/run/lab/vf3.sock --name agent --out agent.pcapng --for 10m");
   add_device_options(*run, *options);
   add_store_options(*run, *options);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command lines of vigia-capture: run, attach, convert, info.
+// The command lines of vigia-capture: run, serve, attach, convert, info.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,7 @@ struct CaptureCommand {
 };
 CaptureCommand add_run_command(CLI::App& app);
 CaptureCommand add_attach_command(CLI::App& app);
+CaptureCommand add_serve_command(CLI::App& app);
 CaptureCommand add_convert_command(CLI::App& app);
 CaptureCommand add_info_command(CLI::App& app);
 

@@ -96,15 +96,20 @@ Result<std::unique_ptr<FrameWriter>> create_capture_file(const std::filesystem::
                                                          const CaptureDescription& description) {
   auto file = OutputFile::create(path);
   if (!file) return file.error();
+  return write_captures_to(std::move(*file), format, description);
+}
+
+std::unique_ptr<FrameWriter> write_captures_to(OutputFile file, FileFormat format,
+                                               const CaptureDescription& description) {
   switch (format) {
     case FileFormat::raw:
-      return std::unique_ptr<FrameWriter>(std::make_unique<RawWriter>(std::move(*file)));
+      return std::make_unique<RawWriter>(std::move(file));
     case FileFormat::pcap:
-      return std::unique_ptr<FrameWriter>(std::make_unique<PcapWriter>(std::move(*file), description));
+      return std::make_unique<PcapWriter>(std::move(file), description);
     case FileFormat::pcapng:
       break;
   }
-  return std::unique_ptr<FrameWriter>(std::make_unique<PcapngWriter>(std::move(*file), description));
+  return std::make_unique<PcapngWriter>(std::move(file), description);
 }
 
 }  // namespace vigia::vf

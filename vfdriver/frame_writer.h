@@ -74,5 +74,8 @@ class FrameWriter {
 // Creates or truncates path and writes the format's head.
 Result<std::unique_ptr<FrameWriter>> create_capture_file(const std::filesystem::path& path, FileFormat format,
                                                          const CaptureDescription& description);
+// The same on a file that is open already, a pipe for example.
+std::unique_ptr<FrameWriter> write_captures_to(OutputFile file, FileFormat format,
+                                               const CaptureDescription& description);
 
 }  // namespace vigia::vf

@@ -11,12 +11,14 @@ int main(int argc, char** argv) {
   log::set_program("vigia-capture");
   CLI::App app("Captures every frame that a virtual function receives, with a time stamp and an account of each loss.",
                "vigia-capture");
+  app.set_version_flag("--version", "vigia-capture " VIGIA_VERSION);
   app.require_subcommand(1);
   app.footer(
       "Running captures are found by name in $VIGIA_RUN_DIR, else /run/vigia (root), $XDG_RUNTIME_DIR/vigia or\n"
       "/tmp/vigia-UID. `vigia-capture COMMAND --help` tells more.");
-  const std::vector<vf::CaptureCommand> commands{vf::add_run_command(app), vf::add_attach_command(app),
-                                                 vf::add_convert_command(app), vf::add_info_command(app)};
+  const std::vector<vf::CaptureCommand> commands{vf::add_run_command(app), vf::add_serve_command(app),
+                                                 vf::add_attach_command(app), vf::add_convert_command(app),
+                                                 vf::add_info_command(app)};
   const vf::TenantCommand tenant = vf::add_tenant_command(app);
   try {
     app.parse(argc, argv);

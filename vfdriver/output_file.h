@@ -20,6 +20,8 @@ class OutputFile {
  public:
   // Creates or truncates.
   static Result<OutputFile> create(const std::filesystem::path& path);
+  // Writes to what is open already, a pipe for example. Errors call it by that name.
+  static OutputFile adopt(Fd fd, std::filesystem::path name) { return OutputFile(std::move(fd), std::move(name)); }
 
   // Room for one unit (a frame with its header) of n bytes; null once the disk has refused something. commit() follows.
   std::byte* room(std::size_t n);

@@ -18,8 +18,28 @@ namespace {
 
 constexpr std::size_t kDigits = 8;
 
-// "agent-00000012.raw" of name "agent" is 12.
-std::optional<std::uint64_t> number_of(const fs::path& file, std::string_view name) {
+// Opens an index and passes its head.
+Result<std::ifstream> open_index(const fs::path& idx_file) {
+  std::ifstream in(idx_file, std::ios::binary);
+  if (!in) return os_error("open index " + idx_file.string());
+  IndexHead head, expected;
+  // SAFETY: plain integers, any bytes are valid values.
+  in.read(reinterpret_cast<char*>(&head), sizeof(head));
+  if (!in || !std::equal(head.magic, head.magic + 8, expected.magic) || head.version != 1 ||
+      head.entry_bytes != sizeof(IndexEntry)) {
+    return input_error("index " + idx_file.string() + ": not a time index of vigia-capture");
+  }
+  return in;
+}
+
+bool read_entry(std::ifstream& in, IndexEntry& entry) {
+  // SAFETY: plain integers, any bytes are valid values.
+  return static_cast<bool>(in.read(reinterpret_cast<char*>(&entry), sizeof(entry)));
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> number_of_raw_file(const fs::path& file, std::string_view name) {
   const std::string stem = file.stem();
   if (file.extension() != ".raw" || stem.size() <= kDigits || stem[stem.size() - kDigits - 1] != '-')
     return std::nullopt;
@@ -31,13 +51,11 @@ std::optional<std::uint64_t> number_of(const fs::path& file, std::string_view na
   return number;
 }
 
-}  // namespace
-
 std::vector<fs::path> list_raw_files(const fs::path& directory, std::string_view name) {
   std::vector<fs::path> files;
   std::error_code failed;
   for (const auto& entry : fs::directory_iterator(directory, failed)) {
-    if (number_of(entry.path(), name)) files.push_back(entry.path());
+    if (number_of_raw_file(entry.path(), name)) files.push_back(entry.path());
   }
   // Fixed digits: the order of names is the order of writing.
   std::sort(files.begin(), files.end());
@@ -46,7 +64,7 @@ std::vector<fs::path> list_raw_files(const fs::path& directory, std::string_view
 
 std::uint64_t last_number(const fs::path& directory, std::string_view name) {
   const auto files = list_raw_files(directory, name);
-  return files.empty() ? 0 : *number_of(files.back(), name);
+  return files.empty() ? 0 : *number_of_raw_file(files.back(), name);
 }
 
 Result<RawFile> RawFile::create(const fs::path& directory, std::string_view name, std::uint64_t number) {
@@ -73,6 +91,12 @@ void RawFile::add_index(const IndexEntry& entry) noexcept {
 }
 
 void RawFile::cut(std::uint64_t bytes) noexcept {
+  if (bytes == 0) {
+    ::unlink(path_.c_str());
+    std::error_code ignored;
+    fs::remove(fs::path(path_).replace_extension(".idx"), ignored);
+    return;
+  }
   const auto end = static_cast<off_t>(bytes);
   struct stat st {};
   if (::fstat(file_.get(), &st) == 0 && st.st_size > end) {
@@ -81,19 +105,19 @@ void RawFile::cut(std::uint64_t bytes) noexcept {
 }
 
 Result<std::vector<IndexEntry>> read_index(const fs::path& idx_file) {
-  std::ifstream in(idx_file, std::ios::binary);
-  if (!in) return os_error("open index " + idx_file.string());
-  IndexHead head, expected;
-  // SAFETY: plain integers, any bytes are valid values.
-  in.read(reinterpret_cast<char*>(&head), sizeof(head));
-  if (!in || !std::equal(head.magic, head.magic + 8, expected.magic) || head.version != 1 ||
-      head.entry_bytes != sizeof(IndexEntry)) {
-    return input_error("index " + idx_file.string() + ": not a time index of vigia-capture");
-  }
+  auto in = open_index(idx_file);
+  if (!in) return in.error();
   std::vector<IndexEntry> entries;
   IndexEntry entry;
-  while (in.read(reinterpret_cast<char*>(&entry), sizeof(entry))) entries.push_back(entry);  // SAFETY: as above
+  while (read_entry(*in, entry)) entries.push_back(entry);
   return entries;
+}
+
+std::optional<IndexEntry> first_index_entry(const fs::path& idx_file) {
+  auto in = open_index(idx_file);
+  IndexEntry entry;
+  if (!in || !read_entry(*in, entry)) return std::nullopt;
+  return entry;
 }
 
 unsigned make_room(const fs::path& directory, std::string_view name, std::uint64_t quota, std::uint64_t room) {

@@ -31,6 +31,8 @@ struct IndexHead {
 static_assert(sizeof(IndexHead) == 16);
 
 Result<std::vector<IndexEntry>> read_index(const std::filesystem::path& idx_file);
+// Only the first entry; nothing when there is none.
+std::optional<IndexEntry> first_index_entry(const std::filesystem::path& idx_file);
 
 // The RAW files of a directory in the order in which they were written; name empty: of every name.
 std::vector<std::filesystem::path> list_raw_files(const std::filesystem::path& directory, std::string_view name = {});
@@ -46,7 +48,7 @@ class RawFile {
   const std::filesystem::path& path() const noexcept { return path_; }
   // Failure is not an error: see above.
   void add_index(const IndexEntry& entry) noexcept;
-  // Makes the file end there, if it is longer.
+  // Makes the file end there, if it is longer; one that ends where it begins is removed, with its index.
   void cut(std::uint64_t bytes) noexcept;
 
  private:
@@ -57,6 +59,8 @@ class RawFile {
   bool direct_;
 };
 
+// Which file of that name it is: "agent-00000012.raw" of "agent" is 12; nothing for other files.
+std::optional<std::uint64_t> number_of_raw_file(const std::filesystem::path& file, std::string_view name);
 // The number behind the last file of that name; 0 when there is none.
 std::uint64_t last_number(const std::filesystem::path& directory, std::string_view name);
 

@@ -32,6 +32,8 @@ class RawReader final : public FrameReader {
     return files_.size() == 1 ? "RAW" : fmt::format("RAW directory of {} files", files_.size());
   }
   Result<Done> open_file();
+  // Only this part of the (single) file; begin is a record boundary.
+  Result<Done> open_part(std::uint64_t begin, std::uint64_t end);
 
  private:
   Result<bool> read(FrameView& out) override;
@@ -44,8 +46,9 @@ class RawReader final : public FrameReader {
   std::size_t file_ = 0;  // the one being read
   Fd fd_;
   std::unique_ptr<std::byte[]> buffer_ = std::make_unique_for_overwrite<std::byte[]>(kBufferBytes);
-  std::size_t begin_ = 0, end_ = 0;  // what of the buffer is not passed yet
-  std::uint64_t offset_ = 0;         // of begin_ in the file
+  std::size_t begin_ = 0, end_ = 0;          // what of the buffer is not passed yet
+  std::uint64_t offset_ = 0;                 // of begin_ in the file
+  std::uint64_t limit_ = ~std::uint64_t{0};  // nothing is read from there on
   bool end_of_file_ = false;
   bool frames_in_file_ = false;
   bool numbered_ = false;  // an index told the number of a frame
@@ -60,6 +63,14 @@ Result<Done> RawReader::open_file() {
   end_of_file_ = false;
   frames_in_file_ = false;
   look_for_gap();
+  return Done{};
+}
+
+Result<Done> RawReader::open_part(std::uint64_t begin, std::uint64_t end) {
+  if (auto ok = open_file(); !ok) return ok;
+  if (::lseek(fd_.get(), static_cast<off_t>(begin), SEEK_SET) < 0) return os_error("seek in " + files_[file_].string());
+  offset_ = begin;
+  limit_ = end;
   return Done{};
 }
 
@@ -86,7 +97,9 @@ Result<bool> RawReader::refill() {
   std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
   end_ -= begin_;
   begin_ = 0;
-  const auto got = ::read(fd_.get(), buffer_.get() + end_, kBufferBytes - end_);
+  const std::uint64_t position = offset_ + end_;
+  const auto got =
+      ::read(fd_.get(), buffer_.get() + end_, std::min(kBufferBytes - end_, limit_ - std::min(limit_, position)));
   if (got < 0 && errno == EINTR) return true;
   if (got < 0) return os_error("read " + files_[file_].string());
   end_of_file_ = got == 0;
@@ -157,6 +170,12 @@ Result<bool> RawReader::read(FrameView& out) {
 Result<std::unique_ptr<FrameReader>> open_raw(std::vector<fs::path> files) {
   auto reader = std::make_unique<RawReader>(std::move(files));
   if (auto ok = reader->open_file(); !ok) return ok.error();
+  return std::unique_ptr<FrameReader>(std::move(reader));
+}
+
+Result<std::unique_ptr<FrameReader>> open_raw_part(const fs::path& file, std::uint64_t begin, std::uint64_t end) {
+  auto reader = std::make_unique<RawReader>(std::vector<fs::path>{file});
+  if (auto ok = reader->open_part(begin, end); !ok) return ok.error();
   return std::unique_ptr<FrameReader>(std::move(reader));
 }
 

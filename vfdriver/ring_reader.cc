@@ -48,6 +48,12 @@ RingReader RingReader::local(const RingMemory& memory, ListenerTable& table, con
   return RingReader(memory, &table.page(joined.slot), false, *table.kind(joined.slot), joined.start);
 }
 
+Result<RingReader> RingReader::unlisted(const RingMemory& memory, RingPoint start) {
+  void* page = ::mmap(nullptr, kSlotPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return os_error("make a listener slot");
+  return RingReader(memory, static_cast<SlotPage*>(page), true, ListenerKind::overwritable, start);
+}
+
 RingReader::RingReader(const RingMemory& memory, SlotPage* slot, bool own_slot, ListenerKind kind,
                        RingPoint start) noexcept
     : memory_(&memory), slot_(slot), own_slot_(own_slot), kind_(kind), point_(start) {}

@@ -35,6 +35,9 @@ class RingReader {
   static RingReader local(const RingMemory& memory, ListenerTable& table, const ListenerTable::Joined& joined);
   // In another process: maps the slot's page. start is where ListenerTable::join put the listener.
   static Result<RingReader> create(const RingMemory& memory, Fd slot_page, ListenerKind kind, RingPoint start);
+  // For whoever can map the ring: overwritable, from `start`, a record boundary, on. No table knows of it, so it costs
+  // the capture nothing and shows in no list of listeners.
+  static Result<RingReader> unlisted(const RingMemory& memory, RingPoint start);
   RingReader(RingReader&& other) noexcept;
   RingReader& operator=(RingReader&&) = delete;
   ~RingReader();

@@ -59,6 +59,7 @@ class FileStore final : public Store {
     if (file.failure() && !complained_) {
       complained_ = true;
       log::error("{}", file.failure()->text);
+      set_problem(file.failure()->text);
     }
     // What is still in the buffer counts as read only when it is in the file: read = stored + disk_dropped at any time.
     const std::uint64_t settled = file.frames_stored() + file.frames_refused();
@@ -85,6 +86,16 @@ void Store::count(const StoreTotals& totals) noexcept {
   cells_.stored.set(totals.stored);
   cells_.stored_bytes.set(totals.stored_bytes);
   cells_.disk_dropped.set(totals.disk_dropped);
+}
+
+std::string Store::problem() const {
+  const std::lock_guard lock(problem_mutex_);
+  return problem_;
+}
+
+void Store::set_problem(std::string text) {
+  const std::lock_guard lock(problem_mutex_);
+  problem_ = std::move(text);
 }
 
 StoreTotals Store::totals() const noexcept {

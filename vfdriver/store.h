@@ -4,9 +4,11 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -35,18 +37,24 @@ class Store {
 
   // After run(): ends the file(s).
   virtual Result<Done> finish(const CaptureSummary& summary) = 0;
-  // After run(): the first refusal of the disk.
+  // After run(): the refusal of the disk that nothing followed.
   virtual std::optional<Error> failure() const = 0;
   // What the operator will find: the file, or the directory.
   virtual const std::filesystem::path& path() const noexcept = 0;
 
   // Any thread.
   StoreTotals totals() const noexcept;
+  // Any thread: why nothing is stored at the moment, in words; empty while the disk takes what it is given.
+  std::string problem() const;
+  // Any thread: the number of the first RAW file that was created; 0: none yet, or another kind of store.
+  std::uint64_t first_file() const noexcept { return first_file_.load(std::memory_order_relaxed); }
 
  protected:
   explicit Store(const hw::CounterFile& counters);
   void count(const StoreTotals& totals) noexcept;
   bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
+  void set_problem(std::string text);
+  void tell_first_file(std::uint64_t number) noexcept { first_file_.store(number, std::memory_order_relaxed); }
 
  private:
   struct Cells {
@@ -54,6 +62,9 @@ class Store {
   };
   Cells cells_;
   std::atomic<bool> abandoned_{false};
+  std::atomic<std::uint64_t> first_file_{0};  // a number for others, orders nothing
+  mutable std::mutex problem_mutex_;
+  std::string problem_;
 };
 
 // Frame by frame into a file that is created here.
@@ -65,6 +76,8 @@ struct RawStoreOptions {
   std::filesystem::path directory;  // created if need be
   std::string name;                 // files are NAME-00000001.raw, .idx and so on; numbers go on after existing ones
   std::uint64_t quota = 0;          // bytes that the files of this name may take together; 0: no limit
+  // How long after a refusal of the disk a new file is begun; 0: never, and creating the store needs a disk that works.
+  std::chrono::milliseconds retry{0};
 };
 
 // Whole blocks, straight from the ring's memory. The reader is at the beginning of the stream, and the ring's landmarks

@@ -3,6 +3,7 @@
 // memory to offset b * kBlockBytes - base of the file; the ring is padded where a file ends, so files begin with a
 // record. The position of the listener stays at the oldest block that is not on its way through the kernel yet.
 #include <fmt/core.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <chrono>
@@ -26,6 +27,8 @@ constexpr std::chrono::microseconds kNap{500};
 constexpr std::chrono::milliseconds kFlushEvery{200};
 // Unit of O_DIRECT writes that every disk accepts.
 constexpr std::uint64_t kPage = 4096;
+// Less is full again before it is worth an attempt.
+constexpr std::uint64_t kRoomToGoOn = 4 * kBlockBytes;
 
 struct AlignedFree {
   void operator()(std::byte* p) const noexcept { std::free(p); }
@@ -38,6 +41,8 @@ class RawStore final : public Store {
 
   // Opens the next file, for the stream from position `base` on.
   Result<Done> open_file(std::uint64_t base);
+  // The disk refuses from the start.
+  void begin_without_disk(Error error) { fail({}, std::move(error)); }
 
   void run() override;
   Result<Done> finish(const CaptureSummary&) override { return failure_ ? Result<Done>(*failure_) : Done{}; }
@@ -64,7 +69,8 @@ class RawStore final : public Store {
   void fail(const Block& block, Error error);
   void lapped(const Block& block);
   void forget_writes();
-  void discard();
+  void discard(bool all);
+  void try_again();
   void tell(std::uint64_t open_frames = 0, std::uint64_t open_bytes = 0);
 
   RingReader reader_;
@@ -76,12 +82,14 @@ class RawStore final : public Store {
   AlignedBlock bounce_;       // for blocks that are not written as they lie in the ring
   std::shared_ptr<RawFile> file_;
   std::uint64_t file_base_ = 0;
-  std::uint64_t number_;
+  std::uint64_t number_ = 0;        // of the last file
   std::uint64_t next_ = 0;          // start of the next block
   std::uint64_t open_written_ = 0;  // end of what is on disk of the block that is still growing
   std::chrono::steady_clock::time_point last_flush_ = std::chrono::steady_clock::now();
   std::uint64_t stored_ = 0, stored_bytes_ = 0, dropped_ = 0;
-  std::optional<Error> failure_;
+  std::optional<Error> failure_;  // nothing is written while it is there
+  std::string told_;
+  std::chrono::steady_clock::time_point failed_;
 };
 
 RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::CounterFile& counters)
@@ -91,12 +99,16 @@ RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::Counter
       options_(std::move(options)),
       segment_bytes_(ring_.geometry().segment_bytes),
       // SAFETY: aligned_alloc of a multiple of its alignment, freed by AlignedFree.
-      bounce_(static_cast<std::byte*>(std::aligned_alloc(kPage, kBlockBytes + kPage))),
-      number_(last_number(options_.directory, options_.name)) {
+      bounce_(static_cast<std::byte*>(std::aligned_alloc(kPage, kBlockBytes + kPage))) {
   check(bounce_ != nullptr && reader_.point().position == 0 && ring_.geometry().mark_bytes == kBlockBytes);
 }
 
 Result<Done> RawStore::open_file(std::uint64_t base) {
+  std::error_code failed;
+  fs::create_directories(options_.directory, failed);
+  if (failed) return os_error("create directory " + options_.directory.string(), failed.value());
+  // A disk that came late may hold files already.
+  if (first_file() == 0) number_ = last_number(options_.directory, options_.name);
   if (options_.quota != 0) {
     // Blocks in flight may not show in the size of their file yet.
     const std::uint64_t coming = segment_bytes_ + blocks_.size() * kBlockBytes;
@@ -104,8 +116,10 @@ Result<Done> RawStore::open_file(std::uint64_t base) {
       log::info("quota: deleted the {} oldest files of {} in {}", gone, options_.name, options_.directory.string());
     }
   }
-  auto file = RawFile::create(options_.directory, options_.name, ++number_);
+  auto file = RawFile::create(options_.directory, options_.name, number_ + 1);
   if (!file) return file.error();
+  ++number_;
+  if (first_file() == 0) tell_first_file(number_);
   file_ = std::make_shared<RawFile>(std::move(*file));
   file_base_ = base;
   return Done{};
@@ -122,6 +136,7 @@ void RawStore::run() {
     settle(block, error);
   }
   if (!failure_) write_open_block(ring_.published(), true);
+  if (failure_ && !abandoned()) discard(true);
   tell();
 }
 
@@ -138,8 +153,9 @@ bool RawStore::step() {
   const bool closed = ring_.closed();
   const RingPoint end = ring_.published();
   if (failure_) {
-    discard();
+    discard(closed);
     if (closed) return false;
+    try_again();
     std::this_thread::sleep_for(kNap);
     return true;
   }
@@ -304,13 +320,43 @@ void RawStore::forget_writes() {
 void RawStore::fail(const Block& block, Error error) {
   forget_writes();
   if (block.file) block.file->cut(block.start - block.file_base);
+  file_.reset();
   failure_ = std::move(error);
+  failed_ = std::chrono::steady_clock::now();
+  // The same refusal again and again is one message.
+  const bool again = failure_->text == told_;
+  told_ = failure_->text;
   failure_->text += fmt::format(
-      "; the files end after {} frames, those that follow are counted as store.disk_dropped; free space and start "
-      "again",
-      stored_);
-  log::error("{}", failure_->text);
-  discard();
+      "; {} frames are stored, those that follow are counted as store.disk_dropped; {}", stored_,
+      options_.retry.count() == 0 ? std::string("free space and start again")
+                                  : fmt::format("the disk is tried again every {} ms", options_.retry.count()));
+  set_problem(failure_->text);
+  if (!again) log::error("{}", failure_->text);
+  discard(false);
+}
+
+// Goes on in a new file from the landmark at which discard() stopped.
+void RawStore::try_again() {
+  const auto now = std::chrono::steady_clock::now();
+  if (options_.retry.count() == 0 || now - failed_ < options_.retry) return;
+  failed_ = now;
+  struct statvfs disk {};
+  if (::statvfs(options_.directory.c_str(), &disk) == 0 && disk.f_bavail * disk.f_frsize < kRoomToGoOn) return;
+  const std::uint64_t block = reader_.point().position / kBlockBytes, base = block * kBlockBytes;
+  const std::uint64_t foreign = reader_.point().position - base;
+  RingPoint mark;
+  // A landmark without room for a padding header before it: the next one will do.
+  if (foreign > 0 && foreign < kRecordHeader) return;
+  if (!ring_.read_mark(block, mark) || mark.position != base + foreign) return;
+  if (auto ok = open_file(base); !ok) {
+    fail({}, ok.error());
+    return;
+  }
+  next_ = base;
+  open_written_ = base;
+  failure_.reset();
+  set_problem({});
+  log::info("{}: the disk takes data again; {} frames were dropped meanwhile", options_.directory.string(), dropped_);
 }
 
 // The ring came round before the block was on disk: the file ends before it, a new one begins at a landmark ahead.
@@ -336,9 +382,16 @@ void RawStore::lapped(const Block& block) {
   tell();
 }
 
-void RawStore::discard() {
-  const RingPoint end = ring_.published();
+// Up to the last landmark only, from where files can begin; all: to the end.
+void RawStore::discard(bool all) {
+  RingPoint end = ring_.published();
   const RingPoint at = reader_.point();
+  if (!all) {
+    RingPoint mark;
+    const bool there = ring_.read_mark(end.position / kBlockBytes, mark) && mark.position <= end.position;
+    if (!there || mark.position < at.position) return;
+    end = mark;
+  }
   dropped_ += end.frame - at.frame;
   reader_.advance(end.position - at.position, end.frame - at.frame);
   tell();
@@ -362,12 +415,12 @@ Result<std::unique_ptr<Store>> create_raw_store(RingReader reader, const RawStor
                     "--file-size",
                     options.quota, file_bytes));
   }
-  std::error_code failed;
-  fs::create_directories(options.directory, failed);
-  if (failed) return os_error("create directory " + options.directory.string(), failed.value());
   auto store = std::make_unique<RawStore>(std::move(reader), options, counters);
   // The first file now: a directory that cannot be written is found before the capture begins.
-  if (auto ok = store->open_file(0); !ok) return ok.error();
+  if (auto ok = store->open_file(0); !ok) {
+    if (options.retry.count() == 0) return ok.error();
+    store->begin_without_disk(ok.error());
+  }
   return std::unique_ptr<Store>(std::move(store));
 }
 

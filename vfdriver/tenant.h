@@ -17,7 +17,7 @@
 namespace vigia::vf {
 
 struct TenantOptions {
-  std::string device;  // "vfio-user:SOCKET"
+  std::string device;  // as hw::open_function() takes it
   std::string name = "tenant";
   unsigned mtu = 1500;
   unsigned queues = 1;

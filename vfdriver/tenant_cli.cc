@@ -30,7 +30,8 @@ TenantCommand add_tenant_command(CLI::App& app) {
   auto options = std::make_shared<TenantOptions>();
   CLI::App* tenant =
       app.add_subcommand("tenant", "A plain endpoint for labs: receives and counts, may answer and send");
-  tenant->add_option("--device", options->device, "The VF: vfio-user:SOCKET")->required();
+  tenant->add_option("--device", options->device, "The VF: vfio-user:SOCKET, vfio:0000:01:00.0 or uio:0000:01:00.0")
+      ->required();
   tenant->add_option("--name", options->name, "Name in messages and statistics")->capture_default_str();
   tenant->add_option("--mtu", options->mtu, "Largest packet in bytes, without Ethernet header")->capture_default_str();
   tenant->add_option("--queues", options->queues, "Receive queues: 1, 2 or 4")->capture_default_str();

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "hw/ixgbe/bits.h"
 #include "hw/ixgbe/descriptor.h"
 #include "hw/pci_function.h"
@@ -63,6 +65,10 @@ Result<Done> validate(const PortOptions& o) {
 }
 
 }  // namespace
+
+bool drives(hw::PciId id) {
+  return std::any_of(kModels.begin(), kModels.end(), [id](const Model& model) { return model.id == id; });
+}
 
 Result<std::unique_ptr<VfDevice>> open_port(std::string_view spec, const PortOptions& options) {
   if (auto ok = validate(options); !ok) return ok.error();

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "hw/mac.h"
+#include "hw/pci_function.h"
 #include "hw/result.h"
 #include "vfdriver/port.h"
 #include "vfdriver/tx_port.h"
@@ -91,7 +92,10 @@ class VfDevice {
   virtual Result<PortInfo> info() = 0;
 };
 
-// Opens and starts the port that spec names: "vfio-user:SOCKET". A wrong spec or option is an input error.
+// Whether open_port() has a driver for functions of that id.
+bool drives(hw::PciId id);
+
+// Opens and starts the port that spec names, as hw::open_function() takes it. A wrong spec or option is an input error.
 Result<std::unique_ptr<VfDevice>> open_port(std::string_view spec, const PortOptions& options);
 
 }  // namespace vigia::vf

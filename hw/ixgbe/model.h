@@ -10,6 +10,9 @@ namespace vigia::hw::ixgbe::pf {
 
 // General
 inline constexpr R<RW, 1, Linear{0x00020, 0}> ESDP{"ESDP"};
+inline constexpr R<RW, 1, Linear{0x00028, 0}> I2CCTL{"I2CCTL"};
+inline constexpr R<RO, 1, Linear{0x042B0, 0}> ANLP1{"ANLP1"};
+inline constexpr R<RW, 1, Linear{0x0EE00, 0}> FDIRCTRL{"FDIRCTRL"};
 inline constexpr R<RO, 1, Linear{0x00048, 0}> FRTIMER{"FRTIMER"};
 inline constexpr R<RW, 1, Linear{0x0004C, 0}> TCPTIMER{"TCPTIMER"};
 inline constexpr R<RW, 1, Linear{0x00200, 0}> LEDCTL{"LEDCTL"};
@@ -104,7 +107,23 @@ namespace Status {
 constexpr u32 num_vfs_shift = 10, num_vfs_mask = 0xffu << num_vfs_shift, iov_active = 1u << 18;
 }
 namespace Eerd {
-constexpr u32 start = 1u << 0, done = 1u << 1, address_mask = 0xfffcu;
+constexpr u32 start = 1u << 0, done = 1u << 1, address_mask = 0xfffcu, address_shift = 2, data_shift = 16;
+}
+namespace Eec {
+constexpr u32 clock = 1u << 0, select = 1u << 1, data_in = 1u << 2, data_out = 1u << 3, request = 1u << 6,
+              grant = 1u << 7, wide_address = 1u << 10, size_shift = 11;
+}
+namespace Esdp {
+constexpr u32 module_present = 1u << 2;  // pin SDP2, which boards wire to the cage
+}
+namespace I2cctl {
+constexpr u32 clock_in = 1u << 0, clock_out = 1u << 1, data_in = 1u << 2, data_out = 1u << 3;
+}
+namespace Anlp1 {
+constexpr u32 state_started = 1u << 16;  // [19:16] is not 0 once the link's state machine runs
+}
+namespace Fdirctrl {
+constexpr u32 init_done = 1u << 3;
 }
 namespace Fwsm {
 constexpr u32 firmware_valid = 1u << 15;

@@ -21,7 +21,7 @@ constexpr unsigned kQueues = 128, kPools = 64, kRars = 128, kVlvfs = 64, kMirror
 inline constexpr R<RW, 1, Linear{0x00000, 0}> CTRL{"CTRL"};
 inline constexpr R<RO, 1, Linear{0x00008, 0}> STATUS{"STATUS"};
 inline constexpr R<RW, 1, Linear{0x00018, 0}> CTRL_EXT{"CTRL_EXT"};
-inline constexpr R<RO, 1, Linear{0x10010, 0}> EEC{"EEC"};
+inline constexpr R<RW, 1, Linear{0x10010, 0}> EEC{"EEC"};
 inline constexpr R<RW, 1, Linear{0x10014, 0}> EERD{"EERD"};
 inline constexpr R<RW, 1, Linear{0x10148, 0}> FWSM{"FWSM"};
 inline constexpr R<RW, 1, Linear{0x10140, 0}> SWSM{"SWSM"};

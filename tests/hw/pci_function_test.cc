@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "hw/fd_passing.h"
+#include "hw/unix_socket.h"
 #include "hw/vfio_user.h"
 #include "hw/vfio_user_channel.h"
 #include "tests/temp_dir.h"
@@ -19,7 +20,7 @@ namespace {
 using namespace vfio_user;
 
 TEST(OpenFunction, AWrongSpecIsAnInputError) {
-  for (const char* spec : {"", "vfio-user:", "vfio-user", "0000:03:10.0", "VFIO-USER:/x"}) {
+  for (const char* spec : {"", "vfio-user:", "vfio-user", "0000:03:10.0", "VFIO-USER:/x", "vfio:", "uio:", "vfio"}) {
     const auto function = open_function(spec);
     ASSERT_FALSE(function) << spec;
     EXPECT_EQ(function.error().exit_status(), 2);
@@ -29,6 +30,21 @@ TEST(OpenFunction, AWrongSpecIsAnInputError) {
   ASSERT_FALSE(too_long);
   EXPECT_EQ(too_long.error().exit_status(), 2);
   EXPECT_NE(too_long.error().text.find("shorter"), std::string::npos);
+}
+
+TEST(OpenFunction, AWrongAddressIsAnInputError) {
+  for (const char* spec : {"vfio:3:10.0", "uio:0000:03:10", "vfio:/dev/vfio/3"}) {
+    const auto function = open_function(spec);
+    ASSERT_FALSE(function) << spec;
+    EXPECT_EQ(function.error().exit_status(), 2);
+    EXPECT_NE(function.error().text.find("no PCI address"), std::string::npos) << function.error().text;
+  }
+  for (const char* spec : {"vfio:ffffffff:ff:1f.7", "uio:ffffffff:ff:1f.7"}) {
+    const auto function = open_function(spec);
+    ASSERT_FALSE(function) << spec;
+    EXPECT_EQ(function.error().exit_status(), 2);
+    EXPECT_NE(function.error().text.find(spec), std::string::npos) << function.error().text;
+  }
 }
 
 TEST(OpenFunction, AnAbsentSocketNamesSoftnic) {
@@ -44,7 +60,8 @@ TEST(OpenFunction, AnAbsentSocketNamesSoftnic) {
 // A server that answers the first request with fixed bytes and then closes or stays silent.
 class CannedServer {
  public:
-  CannedServer(const std::filesystem::path& path, std::string reply) : listener_(std::move(*listen_unix(path))) {
+  CannedServer(const std::filesystem::path& path, std::string reply)
+      : listener_(std::move(*listen_unix(path, Audience::anyone))) {
     thread_ = std::thread([this, answer = std::move(reply)] {
       Fd client;
       while (!client) client = Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));

@@ -158,7 +158,8 @@ TEST(Ledger, EveryAccountOfTheLinesIsNeeded) {
   const auto unbalanced = [](const LedgerInput& in) { return !make_ledger(in).balanced; };
   for (const auto& [name, value] : *good.softnic) {
     const bool of_a_line = name.find("_bytes") == name.npos && name.find("_ns") == name.npos && name != "wire.done" &&
-                           name != "wire.padded" && name != "wire.zero_filled";
+                           name != "wire.padded" && name != "wire.zero_filled" &&
+                           name != "tx.wire_refused";  // a part of what left the port
     LedgerInput in = good;
     (*in.softnic)[name] = value + 1;
     EXPECT_EQ(unbalanced(in), of_a_line) << name;

@@ -205,6 +205,23 @@ TEST_F(ManagerTest, ControlCommands) {
   EXPECT_THAT(reply["error"].get<std::string>(), HasSubstr("need a restart of vigia-pf"));
 }
 
+TEST_F(ManagerTest, AnAmendmentIsMadeAndTakenBack) {
+  start(std::string(kPort));
+  const json tap{{"taps", json::array({{{"name", "vm:a"}, {"from", {0}}, {"to", 3}, {"direction", "both"}}})}};
+  json reply = control({{"command", "amend"}, {"change", tap}, {"dry_run", true}});
+  EXPECT_EQ(reply["ok"], true) << reply;
+  EXPECT_EQ(nic_.get(reg::PFMRCTL.at(0)), 0u) << "planned only";
+  reply = control({{"command", "amend"}, {"change", tap}});
+  EXPECT_EQ(nic_.get(reg::PFMRCTL.at(0)), 0x309u);
+  EXPECT_EQ(reply["data"]["undo"]["remove_taps"][0], "vm:a");
+  EXPECT_EQ(control({{"command", "config"}})["data"]["taps"][0]["name"], "vm:a");
+  EXPECT_EQ(control({{"command", "amend"}, {"change", reply["data"]["undo"]}})["ok"], true);
+  EXPECT_EQ(nic_.get(reg::PFMRCTL.at(0)), 0u);
+  EXPECT_EQ(control({{"command", "config"}})["data"]["taps"].size(), 0u);
+  EXPECT_EQ(control({{"command", "amend"}})["status"], 2);
+  EXPECT_EQ(control({{"command", "amend"}, {"change", {{"taps", 1}}}})["status"], 2);
+}
+
 TEST(Control, SocketEndToEnd) {
   vigia::test::TempDir dir;
   const auto path = dir / "control";
@@ -218,7 +235,7 @@ TEST(Control, SocketEndToEnd) {
   ASSERT_TRUE(server) << server.error().text;
   auto second = ControlServer::listen(path, echo);
   ASSERT_FALSE(second);
-  EXPECT_THAT(second.error().text, HasSubstr("another vigia-pf answers there"));
+  EXPECT_THAT(second.error().text, HasSubstr("another process serves it"));
 
   std::string big(300'000, 'a');
   Result<std::string> reply = work_error("not asked");

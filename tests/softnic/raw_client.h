@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "hw/fd_passing.h"
+#include "hw/unix_socket.h"
 #include "hw/vfio_user.h"
 #include "softnic/server.h"
 

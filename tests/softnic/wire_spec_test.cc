@@ -16,7 +16,15 @@ TEST(WireSpec, RefusalsSayWhatWasExpected) {
     std::string spec, expected;
   } rows[] = {
       {"", "unknown kind of wire; expected pcap:FILE"},
-      {"tap:eth0", "unknown kind of wire"},
+      {"tap", "unknown kind of wire"},
+      {"tap:", "\"\": expected the name of a network interface, 1 to 15 bytes"},
+      {"tap:,netns=a", "expected the name of a network interface"},
+      {"tap:a23456789012345x", "expected the name of a network interface"},
+      {"tap:a/b", "expected the name of a network interface"},
+      {"tap:..", "expected the name of a network interface"},
+      {"tap:t0,netns=", "netns=: expected a name as in \"ip netns\""},
+      {"tap:t0,mtu=9000", "\"mtu=9000\": expected KEY=VALUE with one of the keys netns"},
+      {"tap:t0,netns=a,netns=b", "netns is given twice"},
       {"pcap", "unknown kind of wire"},
       {"null:", "unknown kind of wire"},
       {"GEN:size=64", "unknown kind of wire"},

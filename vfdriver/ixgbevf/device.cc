@@ -54,7 +54,7 @@ Result<std::unique_ptr<VfDevice>> Ixgbevf::open(std::unique_ptr<hw::PciFunction>
     return work_error(
         fmt::format("BAR 0 of {}: {} bytes, an 82599 VF has {}", function->name(), (*bar)->size(), reg::kBarSize));
   }
-  auto memory = hw::DmaMemory::allocate(layout.total, "ixgbevf");
+  auto memory = function->allocate_dma(layout.total, "ixgbevf");
   if (!memory) return memory.error();
   auto iova = function->map_dma(*memory);
   if (!iova) return iova.error();

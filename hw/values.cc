@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vfdriver/cli_values.h"
+#include "hw/values.h"
 
 #include <fmt/core.h>
 
@@ -8,7 +8,7 @@
 #include <optional>
 #include <utility>
 
-namespace vigia::vf {
+namespace vigia::hw {
 namespace {
 
 struct Unit {
@@ -64,6 +64,16 @@ std::string size_text(std::uint64_t bytes) {
   return scaled(static_cast<double>(bytes), 1024, {" B", " KiB", " MiB", " GiB", " TiB"});
 }
 
+std::string size_word(std::uint64_t bytes) {
+  constexpr std::string_view kLetters = "KMGT";
+  std::size_t steps = 0;
+  while (bytes != 0 && bytes % 1024 == 0 && steps < kLetters.size()) {
+    bytes /= 1024;
+    ++steps;
+  }
+  return steps == 0 ? fmt::format("{}", bytes) : fmt::format("{}{}", bytes, kLetters[steps - 1]);
+}
+
 std::string count_text(double count) { return scaled(count, 1000, {"", " k", " M", " G", " T"}); }
 
-}  // namespace vigia::vf
+}  // namespace vigia::hw

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// A PCI function bound to uio_pci_generic: for machines and guests without an IOMMU. Nothing keeps the device from
+// memory that is not ours, so this is for root only; no interrupts.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "hw/kernel_function.h"
+#include "hw/pci_sysfs.h"
+
+namespace vigia::hw {
+
+// Addresses of the device are physical addresses. When the process dies, the kernel switches bus mastering off.
+class UioFunction final : public KernelFunction {
+ public:
+  // name: as the user wrote it. Every refusal names its remedy (vfio_refusal.h).
+  static Result<std::unique_ptr<UioFunction>> open(const std::string& name, const PciAddress& address);
+  ~UioFunction() override;
+
+  Result<DmaMemory> allocate_dma(std::size_t bytes, std::string_view purpose) override;
+  // Refused unless the memory is contiguous and on hugepages: ordinary pages may move.
+  Result<Iova> map_dma(const DmaMemory& memory) override;
+  Result<Done> unmap_dma(Iova iova, std::size_t bytes) override;
+  // Always refused.
+  Result<std::vector<int>> enable_msix(unsigned count) override;
+  Result<Done> disable_msix() override { return Done{}; }
+  Result<Done> reset() override;
+
+ private:
+  UioFunction(const std::string& name, std::filesystem::path folder, Fd uio, Fd config, FileRange config_range);
+  Result<FileRange> find_bar(unsigned index) override;
+
+  const std::filesystem::path folder_;
+  Fd uio_;  // its closing is what the kernel watches
+  Fd config_;
+  std::vector<Fd> resources_;
+  std::mutex lock_;                           // guards what follows
+  std::map<std::uint64_t, std::size_t> dma_;  // address -> bytes
+};
+
+}  // namespace vigia::hw

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether the service inside a guest is up, and ending it, whatever kind of VM it is.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "hw/result.h"
+#include "orchestrator/domain_xml.h"
+
+namespace vigia::orch {
+
+// Waits for the first answer of the guest's service: vigia-capture in a probe or agent, the shell in a tenant.
+// An error has the last lines of the guest's console.
+Result<Done> wait_for_guest(const VmMetadata& vm, std::chrono::milliseconds limit,
+                            const std::function<bool()>& interrupted);
+
+// What the guest's service says of itself: one JSON object.
+Result<std::string> ask_status(const VmMetadata& vm);
+
+// Ends a capture with everything written; tenants have nothing to end.
+Result<Done> stop_guest_service(const VmMetadata& vm);
+
+}  // namespace vigia::orch

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "orchestrator/vm_up.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "hw/fd.h"
+#include "orchestrator/vm_down.h"
+
+namespace vigia::orch {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The disk image, of its whole size but without blocks. One that is there is left as it is.
+Result<Done> make_storage(const StorageSpec& storage) {
+  if (storage.mode != StorageMode::virtio || storage.size == 0 || fs::exists(storage.path)) return Done{};
+  const Fd fd(::open(storage.path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
+  if (!fd) return os_error("create the disk image " + storage.path);
+  if (::ftruncate(fd.get(), static_cast<off_t>(storage.size)) != 0) {
+    const Error error = os_error("size the disk image " + storage.path);
+    ::unlink(storage.path.c_str());
+    return error;
+  }
+  return Done{};
+}
+
+}  // namespace
+
+Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, const LifeHooks& hooks) {
+  const std::string& name = plan.spec.name;
+  UpReport report{{}, plan.scopes, plan.remarks};
+  Steps steps(hooks, report.timings);
+  const PfLink link(plan.spec.control_socket());
+  const auto amend = [&](const pf::Amendment& change) {
+    const auto amended = link.amend(change);
+    return amended ? Result<Done>(Done{}) : Result<Done>(amended.error());
+  };
+
+  // From here on the domain's definition is the journal.
+  auto done = steps.run("defining the domain", [&] { return host.define(name, plan.xml); });
+  if (!done) return done.error();
+  if (plan.spec.has_vf()) {
+    done = steps.run("setting up the VF", [&] { return amend(plan.port.vf); });
+  }
+  if (done) done = steps.run("preparing storage", [&] { return make_storage(plan.spec.storage); });
+  if (done) done = steps.run("starting the domain", [&] { return host.start(name); });
+  if (done) done = steps.run("waiting for the guest", [&] { return hooks.wait_ready(plan.metadata); });
+  if (done && !plan.port.tap.taps.empty()) {
+    done = steps.run("mirroring", [&] { return amend(plan.port.tap); });
+  }
+  if (done) {
+    VmMetadata journal = plan.metadata;
+    remove_undo(journal, kUndoStarting);
+    remove_undo(journal, kUndoCreated);
+    done = steps.run("noting that it is up", [&] { return host.set_metadata(name, metadata_xml(journal)); });
+  }
+  if (done) return report;
+
+  hooks.step("undoing");
+  LifeHooks quiet = hooks;
+  quiet.stop_guest = [](const VmMetadata&) { return Result<Done>(Done{}); };
+  const auto undone = take_down(host, {name, VmState::interrupted, plan.metadata, {}}, quiet);
+  Error error = done.error();
+  error.text = fmt::format("{}: {}", name, error.text);
+  if (!undone) {
+    error.text += fmt::format("\nand it could not all be undone: {}; `vigia repair` tries again", undone.error().text);
+  } else {
+    for (const std::string& remark : undone->remarks) error.text += "\nundoing: " + remark;
+  }
+  return error;
+}
+
+}  // namespace vigia::orch

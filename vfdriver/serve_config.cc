@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <vector>
+
+#include "hw/mac.h"
+#include "vfdriver/json_fields.h"
+#include "vfdriver/run_dir.h"
+#include "vfdriver/serve.h"
+
+namespace vigia::vf {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// Small files: what a full disk or a quota takes away at once is one file.
+constexpr std::uint64_t kDefaultFile = 64u << 20;
+constexpr std::uint64_t kDefaultRing = 64u << 20;
+constexpr std::uint64_t kMaxHugepages = 1u << 20;
+
+void read_capture(JsonFields fields, ServeConfig& config) {
+  config.ring.data_bytes = fields.size("ring").value_or(kDefaultRing);
+  const auto snaplen = fields.integer("snaplen", 0, kMaxCaptured);
+  if (snaplen && *snaplen > 0) config.snaplen = static_cast<std::uint32_t>(*snaplen);
+  const std::string policy = fields.choice("policy", {"overwritable", "lossless"}).value_or("");
+  if (policy == "lossless") config.policy = ListenerKind::lossless;
+  config.ring.segment_bytes = fields.size("max_file").value_or(kDefaultFile);
+  if (config.ring.segment_bytes == 0) config.ring.segment_bytes = kDefaultFile;
+  config.quota = fields.size("quota").value_or(0);
+  if (config.quota != 0 && config.quota < 2 * config.ring.segment_bytes) {
+    fields.fault("quota", "must hold at least two files of max_file");
+  }
+  if (auto ok = validate(config.ring); !ok) fields.fault("ring", ok.error().text);
+  (void)fields.finish();  // its faults are the outer object's
+}
+
+}  // namespace
+
+Result<ServeConfig> parse_serve_config(std::string_view json, const std::string& what) {
+  ServeConfig config;
+  JsonFields fields(json, what);
+  const auto name = fields.word("name");
+  if (!name) fields.fault("name", "required: what the capture and its files are called");
+  config.name = name.value_or("");
+  if (name) {
+    if (auto ok = check_name(*name); !ok) fields.fault("name", ok.error().text);
+  }
+  config.role = fields.word("role").value_or(config.role);
+  if (config.role != "probe") fields.fault("role", "this service is a probe's; other roles do not run it");
+  fields.integer("hugepages", 0, kMaxHugepages);  // the image's init has seen to it
+  // The PF has given the VF its address and its VLAN before the guest began.
+  if (const auto mac = fields.word("mac"); mac && !hw::Mac::parse(*mac)) {
+    fields.fault("mac", "want six hex pairs, 02:00:00:00:00:03");
+  }
+  fields.integer("port_vlan", 0, 4095);
+  if (const auto mtu = fields.integer("mtu", 68, 9710)) config.mtu = static_cast<unsigned>(*mtu);
+  read_capture(fields.object("capture"), config);
+  JsonFields storage = fields.object("storage");
+  config.storage_mode = storage.choice("mode", {"virtio", "passthrough", "none"}).value_or("");
+  (void)storage.finish();  // as above
+  if (auto ok = fields.finish(); !ok) return ok.error();
+  return config;
+}
+
+Result<std::string> find_bound_vf(const fs::path& sysfs) {
+  struct Driver {
+    const char *name, *scheme;
+  };
+  for (const Driver driver : {Driver{"vfio-pci", "vfio:"}, Driver{"uio_pci_generic", "uio:"}}) {
+    std::vector<std::string> found;
+    std::error_code absent;
+    for (const auto& entry : fs::directory_iterator(sysfs / "bus/pci/drivers" / driver.name, absent)) {
+      const std::string address = entry.path().filename();
+      const auto word = [&](const char* file) -> unsigned long {
+        std::ifstream in(entry.path() / file);
+        std::string text;
+        in >> text;
+        return std::strtoul(text.c_str(), nullptr, 16);
+      };
+      // Links to functions are named by address; beside them lie the driver's own files.
+      if (address.size() < 12 || address[4] != ':') continue;
+      if (drives({static_cast<std::uint16_t>(word("vendor")), static_cast<std::uint16_t>(word("device"))})) {
+        found.push_back(address);
+      }
+    }
+    if (!found.empty()) return driver.scheme + *std::min_element(found.begin(), found.end());
+  }
+  return work_error("find a VF: none that this program drives is bound to vfio-pci or uio_pci_generic");
+}
+
+}  // namespace vigia::vf

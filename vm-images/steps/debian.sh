@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Debian packages, unpacked but not configured, in a folder that images copy from.
+
+# The sources.list lines of a suite, from the mirror that this machine's own apt uses.
+# shellcheck disable=SC2154  # backports: the recipe's
+sources() {
+  local main security suite=$1
+  main=${VIGIA_MIRROR:-$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+    sed -n 's/^Debian //p' | grep -v security | head -n1)}
+  [ -n "$main" ] || die "this machine's apt knows no Debian mirror: run apt-get update, or name one in VIGIA_MIRROR"
+  security=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+    sed -n 's/^Debian //p' | grep security | head -n1 || true)
+  echo "deb $main $suite main"
+  [ -z "$security" ] || echo "deb $security $suite-security main"
+  [ "$backports" = no ] || echo "deb $main $suite-backports main"
+}
+
+# debian_tree SUITE PACKAGES: sets $tree to the folder with the unpacked packages; unpacks them unless that was done before.
+# PACKAGES.tsv (name, version) and FILES.tsv (package, file) lie in its folder /vigia.
+debian_tree() {
+  local suite=$1 packages=$2 key place
+  # shellcheck disable=SC2086  # words
+  key=$({ declare -f unpack; echo "$suite $backports"; printf '%s\n' $packages | sort; } | sha256sum | cut -c1-16)
+  place=$images/.cache/$name.$key
+  if [ ! -d "$place" ] || [ "$update" = yes ]; then
+    say "$name: fetching packages of $suite (a minute or so)"
+    unpack "$suite" "$packages" "$work/debian"
+    if [ -d "$place" ] && cmp -s "$work/debian/vigia/packages.tsv" "$place/vigia/packages.tsv"; then
+      say "$name: no package changed"
+    else
+      rm -rf "$images/.cache/$name".???????????????? # what an older recipe asked for
+      mv "$work/debian" "$place"
+    fi
+    rm -rf "$work/debian"
+  fi
+  # shellcheck disable=SC2034  # the result
+  tree=$place
+}
+
+# A tar stream, so that it also works without root (mmdebstrap's unshare mode).
+unpack() {
+  local suite=$1 packages=$2 into=$3 options=()
+  [ "$backports" = no ] || options+=(--aptopt="APT::Default-Release \"$suite-backports\"")
+  mkdir -p "$into"
+  # shellcheck disable=SC2016,SC2086  # mmdebstrap's shell expands $1; words
+  sources "$suite" | mmdebstrap --quiet --variant=extract --format=tar --include="$(printf '%s,' $packages)" "${options[@]}" \
+    --setup-hook='for d in bin sbin lib lib32 libx32 lib64; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done' \
+    --extract-hook='mkdir -p "$1/vigia"; for deb in "$1"/var/cache/apt/archives/*.deb; do
+      dpkg-deb -W --showformat="\${Package}\t\${Version}\n" "$deb" >>"$1/vigia/packages.tsv"
+      dpkg-deb --fsys-tarfile "$deb" | tar -t | sed -n "s#^\./\(.*[^/]\)\$#$(dpkg-deb -f "$deb" Package)\t\1#p" >>"$1/vigia/files.tsv"
+    done' \
+    "$suite" - - 2>"$work/mmdebstrap.log" |
+    tar -x --no-same-owner --exclude=./dev --exclude=./var --exclude=./usr/share/doc --exclude=./usr/share/man \
+      --exclude=./usr/share/locale -C "$into" || { tail -n 5 "$work/mmdebstrap.log" >&2; die "$name: mmdebstrap failed"; }
+}
