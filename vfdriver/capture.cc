@@ -229,7 +229,7 @@ Result<Done> Session::watch() {
       clock_.calibrate();
       next_calibration = now + kCalibrateEvery;
     }
-    if (terminal_.tty() && now >= next_progress) {
+    if (options_.progress && terminal_.tty() && now >= next_progress) {
       terminal_.show(progress_.next(report(true), ring_used()));
       next_progress = now + kProgressEvery;
     }

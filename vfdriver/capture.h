@@ -38,6 +38,7 @@ struct CaptureOptions {
   std::chrono::milliseconds store_retry{0};
 
   std::filesystem::path counters, stats_json, ready_file;  // empty: none
+  bool progress = true;                                    // a line that is written anew, where stderr is a terminal
 };
 
 // Set by signal handlers. One request stops cleanly, everything read and flushed; a second one gives up what is unread.
