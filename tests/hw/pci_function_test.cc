@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "hw/fd_passing.h"
+#include "hw/unix_socket.h"
 #include "hw/vfio_user.h"
 #include "hw/vfio_user_channel.h"
 #include "tests/temp_dir.h"
@@ -59,7 +60,8 @@ TEST(OpenFunction, AnAbsentSocketNamesSoftnic) {
 // A server that answers the first request with fixed bytes and then closes or stays silent.
 class CannedServer {
  public:
-  CannedServer(const std::filesystem::path& path, std::string reply) : listener_(std::move(*listen_unix(path))) {
+  CannedServer(const std::filesystem::path& path, std::string reply)
+      : listener_(std::move(*listen_unix(path, Audience::owner))) {
     thread_ = std::thread([this, answer = std::move(reply)] {
       Fd client;
       while (!client) client = Fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));

@@ -48,7 +48,7 @@ TEST_F(Lifecycle, ListenRefusesWhatIsInTheWay) {
 TEST_F(Lifecycle, AStaleSocketIsReplaced) {
   const pid_t child = ::fork();
   if (child == 0) {
-    auto listener = hw::listen_unix(dir / "stale.sock");
+    auto listener = hw::listen_unix(dir / "stale.sock", hw::Audience::anyone);
     ::_exit(listener ? 0 : 1);  // dies without removing it
   }
   int status = 0;
