@@ -93,7 +93,8 @@ constexpr std::array kStorage{
                                                 "Size of the image file, made if it is not there."),
 };
 constexpr std::array kCapture{
-    yaml::size<&CaptureSpec::ring, CaptureSpec>("ring", kMi, kTi, "64M", "Shared memory between engine and listeners."),
+    yaml::size<&CaptureSpec::ring, CaptureSpec>("ring", 4 * kMi, kTi, "64M",
+                                                "Shared memory between engine and listeners."),
     yaml::integer<&CaptureSpec::snaplen, CaptureSpec>("snaplen", 0, 65535, "0", "Bytes kept of each frame; 0: all."),
     yaml::choice<&CaptureSpec::policy, CaptureSpec>(
         "policy", kPolicies, "overwritable",

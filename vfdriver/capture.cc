@@ -56,9 +56,10 @@ void pin_to(unsigned cpu) {
   }
 }
 
-// Shows one line that is written over again; only on terminals.
+// Shows one line that is written over again; only on terminals, and not when somebody else tells how it goes.
 class Terminal {
  public:
+  explicit Terminal(bool wanted) : tty_(wanted && ::isatty(STDERR_FILENO) == 1) {}
   void show(const std::string& line) {
     if (!tty_) return;
     const std::string out = "\r\x1b[K" + line;
@@ -73,7 +74,7 @@ class Terminal {
   bool tty() const { return tty_; }
 
  private:
-  bool tty_ = ::isatty(STDERR_FILENO) == 1;
+  bool tty_;
   bool shown_ = false;
 };
 
@@ -125,7 +126,7 @@ class Session {
   std::unique_ptr<Store> store_;
   std::optional<ListenerServer> server_;
   std::thread engine_thread_, store_thread_;
-  Terminal terminal_;
+  Terminal terminal_{observer_ == nullptr};
   ProgressLine progress_;
   unsigned restarts_ = 0;
   steady_clock::time_point begin_ = steady_clock::now(), port_asked_ = begin_ - kAskPortEvery;

@@ -63,19 +63,20 @@ void ChannelLink::look_for_client() {
 }
 
 // The first client is served; others are told so. (On a virtio-serial port QEMU lets only one in.)
-void ChannelLink::accept_clients() {
-  for (;;) {
-    Fd client{::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
-    if (!client) return;
-    if (!stream_) {
-      stream_ = std::move(client);
-      continue;
-    }
-    std::string busy;
-    hw::channel::append_frame(busy, {hw::channel::FrameType::failure, 0,
-                                     "{\"status\":1,\"error\":\"the channel is busy with another client\"}"});
-    (void)::send(client.get(), busy.data(), busy.size(), MSG_NOSIGNAL);
+void ChannelLink::accept_client() {
+  // Who came because the one before has left is not refused: the next wait() sees that, and then lets him in.
+  pollfd before{stream_.get(), 0, 0};
+  if (stream_ && ::poll(&before, 1, 0) > 0) return;
+  Fd client{::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+  if (!client) return;
+  if (!stream_) {
+    stream_ = std::move(client);
+    return;
   }
+  std::string busy;
+  hw::channel::append_frame(busy, {hw::channel::FrameType::failure, 0,
+                                   "{\"status\":1,\"error\":\"the channel is busy with another client\"}"});
+  (void)::send(client.get(), busy.data(), busy.size(), MSG_NOSIGNAL);
 }
 
 // Bytes of a client that has gone are nobody's.
@@ -109,7 +110,7 @@ ChannelLink::Event ChannelLink::wait(bool want_write, int other, std::chrono::mi
     }
     return event;
   }
-  if (fds[1].revents != 0) accept_clients();
+  if (fds[1].revents != 0) accept_client();
   // A device without POLLHUP has a host; a socket has a client as long as it is open.
   connected_ = static_cast<bool>(stream_);
   event.readable = (stream & POLLIN) != 0;
@@ -125,7 +126,9 @@ std::size_t ChannelLink::read(char* to, std::size_t room) {
 }
 
 std::size_t ChannelLink::write(std::string_view bytes) {
-  const auto put = ::write(stream_.get(), bytes.data(), std::min(bytes.size(), kMostPerWrite));
+  const std::size_t most = std::min(bytes.size(), kMostPerWrite);
+  const auto put =
+      listener_ ? ::send(stream_.get(), bytes.data(), most, MSG_NOSIGNAL) : ::write(stream_.get(), bytes.data(), most);
   if (put < 0 && errno != EAGAIN && errno != EINTR) failed_ = true;
   return put > 0 ? static_cast<std::size_t>(put) : 0;
 }

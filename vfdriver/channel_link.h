@@ -37,7 +37,7 @@ class ChannelLink {
  private:
   ChannelLink() = default;
   void look_for_client();
-  void accept_clients();
+  void accept_client();
   void drain();
 
   std::string spec_;

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -112,6 +114,11 @@ Result<std::unique_ptr<PullJob>> PullJob::start(PullSource source, const PullReq
   std::unique_ptr<PullJob> job(new PullJob(std::move(source), request, std::move(read_end)));
   job->thread_ = std::thread([raw = job.get(), pipe = std::move(write_end), compiled = std::move(*filter)]() mutable {
     ::prctl(PR_SET_NAME, "pull");
+    // A pipe that nobody reads any more is an error of the write, in this thread only.
+    sigset_t broken_pipe;
+    ::sigemptyset(&broken_pipe);
+    ::sigaddset(&broken_pipe, SIGPIPE);
+    ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
     raw->run(std::move(pipe), std::move(compiled));
   });
   return job;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vfdriver/store.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -386,6 +388,63 @@ TEST(Store, KilledWriterLeavesAFileThatOpens) {
     for (std::size_t i = 0; i < read.indices.size(); ++i) ASSERT_EQ(read.indices[i], i);
     EXPECT_LE(read.report.truncated_files, 1u);
   }
+}
+
+TEST(RawStore, AFullDiskIsTriedAgainAndTheCountsStayExact) {
+  TempDir dir;
+  const auto mount_point = dir / "small";
+  std::filesystem::create_directories(mount_point);
+  if (::mount("tmpfs", mount_point.c_str(), "tmpfs", 0, "size=12m") != 0) {
+    GTEST_SKIP() << "NOT TESTED: mounting a small tmpfs needs root";
+  }
+  spill(mount_point / "other", std::vector<char>(7 << 20));
+  {
+    StoreUnderTest t;
+    t.store = must(create_raw_store(t.ring.join(ListenerKind::lossless),
+                                    {mount_point / "raw", "x", 0, std::chrono::milliseconds(10)}, t.counters));
+    EXPECT_EQ(t.store->first_file(), 1u);
+    EXPECT_EQ(t.store->problem(), "");
+    t.start();
+    t.feed(12'000);
+    while (t.store->problem().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    EXPECT_NE(t.store->problem().find("tried again every 10 ms"), std::string::npos) << t.store->problem();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    EXPECT_NE(t.store->problem(), "") << "full is full";
+    std::filesystem::remove(mount_point / "other");
+    while (!t.store->problem().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    t.feed(2000);
+    const auto totals = t.end();
+    EXPECT_TRUE(t.finished);
+    EXPECT_GT(totals.disk_dropped, 1000u);
+    EXPECT_EQ(totals.stored + totals.disk_dropped, 14'000u);
+    const Read read = read_back(mount_point / "raw");
+    EXPECT_EQ(read.indices.size(), totals.stored) << "what is counted as stored is there, frame by frame";
+    EXPECT_EQ(read.indices.back(), 13'999u);
+  }
+  EXPECT_EQ(::umount(mount_point.c_str()), 0);
+}
+
+TEST(RawStore, ADiskThatRefusesFromTheStartIsTakenLater) {
+  TempDir dir;
+  spill(dir / "raw", {'x'});  // in the way of the directory
+  StoreUnderTest t;
+  t.store = must(create_raw_store(t.ring.join(ListenerKind::overwritable),
+                                  {dir / "raw", "x", 0, std::chrono::milliseconds(10)}, t.counters));
+  EXPECT_EQ(t.store->first_file(), 0u);
+  EXPECT_NE(t.store->problem().find("create directory"), std::string::npos) << t.store->problem();
+  t.start();
+  t.feed(3000);
+  // The disk that comes late holds a file of an earlier capture.
+  std::filesystem::create_directories(dir / "late");
+  spill(dir / "late/x-00000007.raw", {});
+  ASSERT_EQ(::renameat2(AT_FDCWD, (dir / "late").c_str(), AT_FDCWD, (dir / "raw").c_str(), RENAME_EXCHANGE), 0);
+  while (!t.store->problem().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_EQ(t.store->first_file(), 8u);
+  t.feed(3000);
+  const auto totals = t.end();
+  EXPECT_TRUE(t.finished);
+  EXPECT_EQ(totals.stored + totals.disk_dropped + totals.lapped, 6000u);
+  EXPECT_GE(totals.stored, 3000u) << "from the last landmark on";
 }
 
 TEST(Store, UnwritablePlacesAreRefusedAtOnce) {
