@@ -68,7 +68,8 @@ class Demo:
         self.nic = self.dir / "nic"
         self.ns = f"vigia{os.getpid()}"
         self.timings, self.children, self.left_behind = {}, [], []
-        tcg = os.environ.get("VIGIA_ACCELERATOR") == "tcg"
+        # A demo must run the same everywhere: KVM only for who asks for it, VIGIA_ACCELERATOR=kvm.
+        tcg = os.environ.setdefault("VIGIA_ACCELERATOR", "tcg") == "tcg"
         self.libvirt = PrivateLibvirt(self.dir / "libvirt", ROOT / "build/images/.libvirt-cache", tcg)
         self.env = dict(os.environ, VIGIA_RUN=str(self.dir / "run"), LIBVIRT_DEFAULT_URI=self.libvirt.uri,
                         VIGIA_IMAGES=os.environ.get("VIGIA_IMAGES", str(ROOT / "build/images")))
