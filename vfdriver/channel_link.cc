@@ -79,14 +79,6 @@ void ChannelLink::accept_client() {
   (void)::send(client.get(), busy.data(), busy.size(), MSG_NOSIGNAL);
 }
 
-// Bytes of a client that has gone are nobody's.
-void ChannelLink::drain() {
-  std::array<char, 4096> nowhere;
-  for (int i = 0; i < 1024; ++i) {
-    if (::read(stream_.get(), nowhere.data(), nowhere.size()) <= 0) return;
-  }
-}
-
 ChannelLink::Event ChannelLink::wait(bool want_write, int other, std::chrono::milliseconds time) {
   look_for_client();
   std::array<pollfd, 3> fds{{{stream_.get(), static_cast<short>(want_write ? POLLIN | POLLOUT : POLLIN), 0},
@@ -102,11 +94,11 @@ ChannelLink::Event ChannelLink::wait(bool want_write, int other, std::chrono::mi
   if (stream_ && gone) {
     event.lost = connected_;
     connected_ = false;
+    // What a device holds stays there: the first bytes of the next host come before the news that it is connected.
     if (listener_ || (stream & (POLLERR | POLLNVAL)) != 0) {
       stream_ = Fd();
-    } else {
-      drain();
-      if (!event.lost && !event.other) std::this_thread::sleep_for(std::min(kHangUpNap, time));
+    } else if (!event.lost && !event.other) {
+      std::this_thread::sleep_for(std::min(kHangUpNap, time));
     }
     return event;
   }

@@ -38,7 +38,6 @@ class ChannelLink {
   ChannelLink() = default;
   void look_for_client();
   void accept_client();
-  void drain();
 
   std::string spec_;
   std::filesystem::path socket_;  // empty: a device

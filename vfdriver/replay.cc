@@ -15,8 +15,9 @@ namespace {
 
 constexpr std::size_t kPiece = 256 * 1024;
 // A frame that is neither in the ring nor on disk may just be on its way between them: the store writes within 200 ms.
-constexpr unsigned kLooks = 100;
+constexpr std::chrono::milliseconds kLookFor{500};
 constexpr std::chrono::milliseconds kBetweenLooks{5};
+constexpr std::string_view kDeleted = "their files were deleted, to keep the quota or by somebody";
 constexpr std::chrono::milliseconds kFollowNap{20};
 
 }  // namespace
@@ -78,14 +79,12 @@ void Replay::tell_missing(std::optional<std::uint64_t> oldest_ns, bool in_ring) 
                              : std::string("the capture began then");
   };
   if (next_ > 0) {
-    missing(oldest_ns.value_or(~std::uint64_t{0}), next_,
-            in_ring ? "the ring was overwritten" : "their files were deleted to keep the quota");
+    missing(oldest_ns.value_or(~std::uint64_t{0}), next_, in_ring ? "the ring was overwritten" : kDeleted);
     return;
   }
   const auto earlier = stored_ ? stored_->oldest_earlier() : std::nullopt;
   if (earlier) {
-    missing(std::min(earlier->ns, oldest_ns.value_or(earlier->ns)), earlier->frame,
-            "their files were deleted to keep the quota");
+    missing(std::min(earlier->ns, oldest_ns.value_or(earlier->ns)), earlier->frame, kDeleted);
   } else if (oldest_ns) {
     missing(*oldest_ns, 0, "");
   }
@@ -116,7 +115,8 @@ void Replay::read_earlier() {
 }
 
 void Replay::read_current(const std::function<void()>& idle) {
-  unsigned looks = 0;
+  using std::chrono::steady_clock;
+  auto moved = steady_clock::now();
   while (!over()) {
     // Asked before the end: what is published after it, nothing, cannot be missed.
     const bool closed = ring_->closed();
@@ -125,18 +125,19 @@ void Replay::read_current(const std::function<void()>& idle) {
       if (!window_.follow || closed) return;
       idle();
       std::this_thread::sleep_for(kFollowNap);
+      moved = steady_clock::now();
       continue;
     }
     const std::uint64_t before = next_;
     read_ring();
     if (next_ == before && !over()) read_disk();
     if (next_ > before) {
-      looks = 0;
-    } else if (!over() && stored_ && ++looks < kLooks) {
+      moved = steady_clock::now();
+    } else if (!over() && stored_ && steady_clock::now() - moved < kLookFor) {
       std::this_thread::sleep_for(kBetweenLooks);
     } else if (!over()) {
       jump(end_);
-      looks = 0;
+      moved = steady_clock::now();
     }
   }
 }
