@@ -294,8 +294,9 @@ TEST(ChannelServer, AStopInTheMiddleOfAPullEndsItWithAWholeFile) {
   t.stop();
   std::optional<ClientFrame> last;
   for (auto frame = host.next(); frame; frame = host.next()) {
-    if (frame->type == FrameType::data) file += frame->payload;
     last = frame;
+    if (frame->type != FrameType::data) break;
+    file += frame->payload;
   }
   ASSERT_TRUE(last);
   EXPECT_EQ(last->type, FrameType::reply);
