@@ -30,6 +30,9 @@ HostCommand add_ledger_command(CLI::App& app);
 HostCommand add_plan_command(CLI::App& app);
 HostCommand add_inventory_command(CLI::App& app);
 HostCommand add_pull_command(CLI::App& app);
+HostCommand add_doctor_command(CLI::App& app);
+// `vigia host ..`: what has to be done once on a host.
+HostCommand add_host_command(CLI::App& app);
 HostCommand add_explain_command(CLI::App& app);
 // Completes whatever app holds when it is run, so it may be added first or last.
 HostCommand add_completion_command(CLI::App& app);

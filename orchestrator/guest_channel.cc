@@ -164,8 +164,8 @@ Result<GuestChannel> GuestChannel::connect(const fs::path& socket, milliseconds 
                   socket.string(), limit.count())};
 }
 
-Result<std::string> GuestChannel::status() {
-  return ask("{\"command\":\"status\"}", kAnswerLimit, "ask for the status");
+Result<std::string> GuestChannel::status(milliseconds limit) {
+  return ask("{\"command\":\"status\"}", limit, "ask for the status");
 }
 
 Result<std::string> GuestChannel::stop_capture(milliseconds limit) {

@@ -37,7 +37,7 @@ class GuestChannel {
 
   const std::string& greeting() const noexcept { return greeting_; }  // the answer to hello, JSON
   // What the guest says of itself, JSON.
-  Result<std::string> status();
+  Result<std::string> status(std::chrono::milliseconds limit = std::chrono::seconds(10));
   // Ends the capture with everything written; the final statistics, JSON.
   Result<std::string> stop_capture(std::chrono::milliseconds limit);
 

@@ -20,8 +20,9 @@ int main(int argc, char** argv) {
       orch::add_vm_command(app, "probe"), orch::add_vm_command(app, "agent"), orch::add_vm_command(app, "tenant"),
       orch::add_plan_command(app),        orch::add_inventory_command(app),   orch::add_ls_command(app),
       orch::add_pull_command(app),        orch::add_console_command(app),     orch::add_exec_command(app),
-      orch::add_repair_command(app),      orch::add_expire_command(app),      orch::add_lab_command(app),
-      orch::add_ledger_command(app),      orch::add_explain_command(app),     orch::add_completion_command(app)};
+      orch::add_doctor_command(app),      orch::add_repair_command(app),      orch::add_host_command(app),
+      orch::add_expire_command(app),      orch::add_lab_command(app),         orch::add_ledger_command(app),
+      orch::add_explain_command(app),     orch::add_completion_command(app)};
   int pf_status = 0;  // `vigia pf` does its work while the command line is parsed
   pf::add_pf_commands(app, pf_status);
   try {

@@ -13,8 +13,8 @@ namespace {
 using nlohmann::json;
 
 // The data of a reply, or the error that it is.
-Result<json> request(const std::filesystem::path& socket, const json& what) {
-  auto line = pf::ask_control(socket, what.dump());
+Result<json> request(const std::filesystem::path& socket, std::chrono::milliseconds limit, const json& what) {
+  auto line = pf::ask_control(socket, what.dump(), limit);
   if (!line) return line.error();
   json reply = json::parse(*line, nullptr, false);
   if (!reply.is_object()) return work_error(fmt::format("vigia-pf at {} answered no JSON object", socket.string()));
@@ -37,7 +37,7 @@ std::vector<std::string> texts(const json& data, const char* key) {
 }  // namespace
 
 Result<PortWishes> PfLink::wishes() const {
-  const auto data = request(socket_, {{"command", "config"}});
+  const auto data = request(socket_, limit_, {{"command", "config"}});
   if (!data) return data.error();
   const json lists{{"vf", data->value("vf", json::array())}, {"taps", data->value("taps", json::array())}};
   auto parsed = pf::parse_amendment(lists.dump(), socket_.string());
@@ -45,9 +45,16 @@ Result<PortWishes> PfLink::wishes() const {
   return PortWishes{data->value("vfs", 0u), std::move(parsed->vf), std::move(parsed->taps)};
 }
 
+Result<pf::PortView> PfLink::show() const {
+  const auto data = request(socket_, limit_, {{"command", "show"}});
+  if (!data) return data.error();
+  return pf::parse_show(data->dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
 Result<Amended> PfLink::ask(const pf::Amendment& amendment, bool dry_run) const {
-  const auto data = request(
-      socket_, {{"command", "amend"}, {"change", json::parse(pf::amendment_json(amendment))}, {"dry_run", dry_run}});
+  const auto data =
+      request(socket_, limit_,
+              {{"command", "amend"}, {"change", json::parse(pf::amendment_json(amendment))}, {"dry_run", dry_run}});
   if (!data) return data.error();
   auto undo = pf::parse_amendment(data->value("undo", json::object()).dump(), socket_.string());
   if (!undo) return undo.error();

@@ -150,9 +150,8 @@ PlacementResult place(const Inventory& inventory, const VmSpec& spec, std::span<
   Placement draft;
   for (const PlacedDomain& domain : running) {
     if (domain.name != spec.name) continue;
-    const char* family = domain.kind == "vnp" ? "probe" : domain.kind == "vnma" ? "agent" : "vm";
     result.refusals.push_back({fmt::format("{} runs already", spec.name),
-                               fmt::format("`vigia {} down {}`, or another name", family, spec.name)});
+                               fmt::format("`vigia {} down {}`, or another name", command_of(domain.kind), spec.name)});
   }
   choose_function(inventory, spec, running, draft, result.refusals);
   find_storage(inventory, spec, draft, result.refusals);

@@ -28,8 +28,7 @@ std::optional<unsigned> choose_vf(const VmSpec& spec, const std::string& pf, con
     }
     if (const PlacedDomain* other = owner(running, pf, *wanted)) {
       refusals.push_back({fmt::format("VF {} of {} belongs to {}", *wanted, pf, other->name),
-                          fmt::format("choose vf: auto, or `vigia {} down {}`",
-                                      other->kind == "vnp" ? "probe" : "agent", other->name)});
+                          fmt::format("choose vf: auto, or `vigia {} down {}`", command_of(other->kind), other->name)});
       return std::nullopt;
     }
     return wanted;

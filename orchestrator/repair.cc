@@ -131,6 +131,14 @@ std::vector<Damage> find_damage(const HostState& state) {
   return out;
 }
 
+std::vector<std::string> files_in(const fs::path& folder) {
+  std::vector<std::string> out;
+  std::error_code gone;
+  for (const auto& entry : fs::directory_iterator(folder, gone)) out.push_back(entry.path().filename().string());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
 Result<HostState> read_host_state(LibvirtHost& host, const HostDirs& dirs, const std::vector<std::string>& also) {
   auto catalog = read_catalog(host);
   if (!catalog) return catalog.error();
@@ -148,11 +156,7 @@ Result<HostState> read_host_state(LibvirtHost& host, const HostDirs& dirs, const
       out.dead_ports.emplace(control, wishes.error().text);
     }
   }
-  std::error_code gone;
-  for (const auto& entry : fs::directory_iterator(dirs.run, gone)) {
-    out.run_files.push_back(entry.path().filename().string());
-  }
-  std::sort(out.run_files.begin(), out.run_files.end());
+  out.run_files = files_in(dirs.run);
   out.now =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   return out;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <string>
@@ -36,6 +37,9 @@ struct Damage {
 };
 
 std::vector<Damage> find_damage(const HostState& state);
+
+// Names in the folder, sorted; one that is not there has none.
+std::vector<std::string> files_in(const std::filesystem::path& folder);
 
 // also: control sockets to look at besides those of VMs.
 Result<HostState> read_host_state(LibvirtHost& host, const HostDirs& dirs, const std::vector<std::string>& also);

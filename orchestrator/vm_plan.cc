@@ -91,9 +91,7 @@ Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec, std
   if (const Vm* old = catalog->find(spec.name)) {
     return input_error(fmt::format("{}: vm.name: {} is there already ({}); take it down first: vigia {} down {}",
                                    spec.file.string(), spec.name, word(old->state),
-                                   spec.kind == VmKind::tenant ? "tenant"
-                                   : spec.kind == VmKind::vnp  ? "probe"
-                                                               : "agent",
+                                   command_of(word(spec.kind)),
                                    spec.name));
   }
   const auto inventory = read_inventory(host, spec);

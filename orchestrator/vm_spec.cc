@@ -218,6 +218,10 @@ Result<VmSpec> checked(yaml::Document& document, std::string_view text, const st
 
 }  // namespace
 
+std::string_view command_of(std::string_view kind) {
+  return kind == word(VmKind::tenant) ? "tenant" : kind == word(VmKind::vnp) ? "probe" : "agent";
+}
+
 std::string_view word(VmKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
 std::string_view word(Affinity affinity) { return kAffinities[static_cast<std::size_t>(affinity)]; }
 std::string_view word(NetworkMode mode) { return kNetworkModes[static_cast<std::size_t>(mode)]; }

@@ -34,6 +34,8 @@ enum class PageSize { none, m2, g1 };
 enum class StorePolicy { lossless, overwritable };
 
 std::string_view word(VmKind kind);
+// The command of `vigia` that brings such VMs up and down: "tenant", "probe", "agent"; of the word, as metadata has it.
+std::string_view command_of(std::string_view kind);
 std::string_view word(Affinity affinity);
 std::string_view word(NetworkMode mode);
 std::string_view word(StorageMode mode);

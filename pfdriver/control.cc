@@ -19,7 +19,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kLongestLine = 2u << 20, kMostClients = 16;
-constexpr int kAnswerLimitMs = 30'000;
 
 std::string dump(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
 
@@ -154,8 +153,9 @@ bool ControlServer::serve_client(Client& client, short events) {
   return true;
 }
 
-Result<std::string> ask_control(const std::filesystem::path& socket, std::string_view line) {
-  const auto connected = hw::connect_unix(socket, kAnswerLimitMs);
+Result<std::string> ask_control(const std::filesystem::path& socket, std::string_view line,
+                                std::chrono::milliseconds limit) {
+  const auto connected = hw::connect_unix(socket, static_cast<int>(limit.count()));
   if (!connected) {
     return Error{connected.error().code,
                  "control socket: " + connected.error().text + "; is vigia-pf running with --control there?"};

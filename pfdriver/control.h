@@ -9,6 +9,7 @@
 
 #include <poll.h>
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -55,7 +56,8 @@ class ControlServer {
   std::vector<Client> clients_;
 };
 
-// Sends one request and waits for the reply, at most 30 s.
-Result<std::string> ask_control(const std::filesystem::path& socket, std::string_view line);
+// Sends one request and waits for the reply. No reply in time: resource_unavailable_try_again.
+Result<std::string> ask_control(const std::filesystem::path& socket, std::string_view line,
+                                std::chrono::milliseconds limit = std::chrono::seconds(30));
 
 }  // namespace vigia::pf

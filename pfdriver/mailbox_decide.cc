@@ -234,6 +234,7 @@ class Answer {
       return refuse(fmt::format("mode {} does not exist", request_[1]));
     }
     auto mode = static_cast<Xcast>(request_[1]);
+    out_.wants_promiscuous = mode == Xcast::promisc;
     if (mode == Xcast::promisc && !mbx::at_least(state_.api, Api::v1_3)) return refuse("PROMISC needs API 1.3");
     if (mode > Xcast::multi && !policy_.vf.trust) mode = Xcast::multi;
     if (mode == Xcast::promisc && !policy_.unicast_promiscuous) {

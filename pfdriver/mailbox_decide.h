@@ -49,6 +49,8 @@ struct Decision {
   unsigned words = 1;                            // of the reply
   Event event = Event::note;
   std::string remark;  // a sentence for the operator, empty when there is nothing to say
+  // The VF has said whether it wants unicast promiscuous mode; none: it did not talk of that.
+  std::optional<bool> wants_promiscuous{};
 };
 
 Decision decide(const hw::ixgbe::mbx::Message& request, const VfState& state, const MailboxPolicy& policy);

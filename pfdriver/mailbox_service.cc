@@ -81,6 +81,7 @@ void MailboxService::serve_request(unsigned vf, Clock::time_point now) {
     decision.words = 1;
   }
   if (!decision.remark.empty()) host_.remark(vf, decision.event, decision.remark);
+  if (decision.wants_promiscuous) host_.wants_promiscuous(vf, *decision.wants_promiscuous);
   if (decision.reply) queue(vf, *decision.reply, decision.words, true, now);
 }
 

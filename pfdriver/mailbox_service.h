@@ -28,6 +28,8 @@ class VfHost {
   virtual Result<Done> set_state(unsigned vf, const VfState& next, bool program) = 0;
   // A sentence for the operator.
   virtual void remark(unsigned vf, Event event, const std::string& text) = 0;
+  // The VF has said whether it wants unicast promiscuous mode; for whoever explains what it does not see.
+  virtual void wants_promiscuous(unsigned vf, bool wanted) = 0;
 };
 
 // One thread.

@@ -31,7 +31,8 @@ Manager::Manager(hw::PciFunction& function, hw::Bar& bar, const Capabilities& ni
       journal_(std::move(journal)),
       states_(config_.vfs),
       mailboxes_(bar, *this, config_.vfs, pool_mode(nic, config_.vfs).queues),
-      voices_(config_.vfs, Voice{kVoiceBurst, 0, Clock::now()}) {}
+      voices_(config_.vfs, Voice{kVoiceBurst, 0, Clock::now()}),
+      drivers_(config_.vfs) {}
 
 Manager::~Manager() = default;
 
@@ -81,7 +82,35 @@ Result<Plan> Manager::apply(const PfConfig& config) {
 
 Result<Plan> Manager::revert() { return apply(without_taps(config_)); }
 
-PortView Manager::show() { return pf::show(bar_, nic_, config_); }
+PortView Manager::show() {
+  const Image found = read_image(bar_);
+  PortView view = pf::show(bar_, found, nic_, config_);
+  for (VfView& vf : view.vfs) {
+    VfDriverView& driver = vf.driver.emplace(drivers_[vf.index]);
+    driver.ready = states_[vf.index].clear_to_send;
+    driver.api = hw::ixgbe::mbx::text_of(states_[vf.index].api);
+  }
+  view.wanted_rules = taps_.rules;
+  view.drift = drift(found);
+  return view;
+}
+
+std::vector<Drift> Manager::drift(const Image& found) const {
+  Image wanted = image_;
+  for (const Field field : {Field::vfte, Field::vfre}) {  // the device moves these itself
+    for (std::uint16_t i = 0; i < info(field).count; ++i) wanted.at(field, i) = found.at(field, i);
+  }
+  std::vector<Drift> out;
+  for (unsigned f = 0; f < kFields; ++f) {
+    const auto field = static_cast<Field>(f);
+    for (std::uint16_t i = 0; i < info(field).count && out.size() < kMostDrift; ++i) {
+      if (wanted.at(field, i) == found.at(field, i)) continue;
+      const Cell cell{field, i};
+      out.push_back({cell.name(), std::string(info(field).meaning), wanted.at(field, i), found.at(field, i)});
+    }
+  }
+  return out;
+}
 
 void Manager::service() {
   (void)bar_.read(reg::EICR);  // clears; what happened is asked of the registers that know
@@ -165,6 +194,11 @@ Result<Done> Manager::set_state(unsigned vf, const VfState& next, bool program) 
 void Manager::remark(unsigned vf, Event event, const std::string& text) {
   totals_.vf_resets += event == Event::reset ? 1 : 0;
   totals_.refusals += event == Event::refusal ? 1 : 0;
+  if (event == Event::reset) drivers_[vf].wants_promiscuous = false;
+  if (event == Event::refusal) {
+    ++drivers_[vf].refusals;
+    drivers_[vf].last_refusal = text;
+  }
   Voice& voice = voices_[vf];
   const auto now = Clock::now();
   const double seconds = std::chrono::duration<double>(now - voice.last).count();
@@ -180,5 +214,7 @@ void Manager::remark(unsigned vf, Event event, const std::string& text) {
   }
   log::info("{}", text);
 }
+
+void Manager::wants_promiscuous(unsigned vf, bool wanted) { drivers_[vf].wants_promiscuous = wanted; }
 
 }  // namespace vigia::pf

@@ -58,7 +58,10 @@ class Manager final : private VfHost {
   const VfState& state(unsigned vf) const override { return states_[vf]; }
   Result<Done> set_state(unsigned vf, const VfState& next, bool program) override;
   void remark(unsigned vf, Event event, const std::string& text) override;
+  void wants_promiscuous(unsigned vf, bool wanted) override;
   Current current() const;
+  // Registers that do not hold what we wrote.
+  std::vector<Drift> drift(const Image& found) const;
 
   hw::PciFunction& function_;
   hw::Bar& bar_;
@@ -78,6 +81,7 @@ class Manager final : private VfHost {
     std::chrono::steady_clock::time_point last;
   };
   std::vector<Voice> voices_;
+  std::vector<VfDriverView> drivers_;  // one per VF; ready and api are states_'
 };
 
 }  // namespace vigia::pf

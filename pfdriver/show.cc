@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <nlohmann/json.hpp>
-
 #include "hw/ixgbe/bits.h"
 #include "hw/ixgbe/regs_pf.h"
 
@@ -112,8 +110,8 @@ PortView decode(const Image& image, const Capabilities& nic, const PfConfig& nam
   return view;
 }
 
-PortView show(hw::Bar& bar, const Capabilities& nic, const PfConfig& names) {
-  PortView view = decode(read_image(bar), nic, names);
+PortView show(hw::Bar& bar, const Image& image, const Capabilities& nic, const PfConfig& names) {
+  PortView view = decode(image, nic, names);
   view.up = (bar.read(ixgbe::pf::CTRL_EXT) & ixgbe::CtrlExt::drv_load) != 0 &&
             (bar.read(ixgbe::pf::RXCTRL) & ixgbe::Rxctrl::rxen) != 0;
   view.link = (bar.read(ixgbe::pf::LINKS) & ixgbe::Links::up) != 0;
@@ -142,42 +140,6 @@ std::string show_text(const PortView& view, const PfConfig& names) {
   if (view.scopes.empty()) out += "no mirror rule\n";
   for (const std::string& scope : view.scopes) out += scope + "\n";
   return out;
-}
-
-std::string show_json(const PortView& view, const PfConfig& names) {
-  const ScopeContext context = context_of(view, names);
-  nlohmann::json out{{"up", view.up},
-                     {"link", view.link},
-                     {"max_frame", view.max_frame},
-                     {"loopback", view.loopback},
-                     {"vlan_filter", view.vlan_filter},
-                     {"promiscuous", view.promiscuous},
-                     {"all_multicast", view.all_multicast},
-                     {"default_pool", view.default_pool ? nlohmann::json(*view.default_pool) : nlohmann::json()},
-                     {"scopes", view.scopes},
-                     {"vfs", nlohmann::json::array()},
-                     {"rules", nlohmann::json::array()}};
-  for (const VfView& vf : view.vfs) {
-    std::vector<std::string> macs;
-    for (const hw::Mac& mac : vf.macs) macs.push_back(mac.text());
-    out["vfs"].push_back({{"index", vf.index},
-                          {"title", context.title(vf.index)},
-                          {"macs", macs},
-                          {"vlans", vf.vlans},
-                          {"port_vlan", vf.port_vlan ? nlohmann::json(*vf.port_vlan) : nlohmann::json()},
-                          {"spoof_check", vf.spoof_check},
-                          {"vlan_spoof_check", vf.vlan_spoof_check},
-                          {"receive", vf.receive},
-                          {"transmit", vf.transmit},
-                          {"broadcast", vf.broadcast},
-                          {"multicast_hash", vf.multicast_hash},
-                          {"all_multicast", vf.all_multicast},
-                          {"untagged", vf.untagged},
-                          {"drop_when_full", vf.drop_when_full},
-                          {"rate_mbps", vf.rate_mbps}});
-  }
-  for (const MirrorRule& rule : view.rules) out["rules"].push_back(nlohmann::json::parse(rule_json(rule)));
-  return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace vigia::pf

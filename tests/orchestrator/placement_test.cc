@@ -222,6 +222,25 @@ TEST(Placement, PoliciesWhenTheNicsNodeIsFull) {
   EXPECT_THAT(refusals(place(host, spec, running)), HasSubstr("no cores free"));
 }
 
+TEST(Placement, RefusalsNameCommandsThatExist) {
+  Inventory host = make_host(1, 8, 1);
+  add_nic(host, 0, 1);
+  VmSpec spec = probe_spec();
+  spec.network.vf = 0;
+  const struct {
+    const char *kind, *command;
+  } rows[] = {
+      {"tenant", "`vigia tenant down web`"}, {"vnp", "`vigia probe down web`"}, {"vnma", "`vigia agent down web`"}};
+  for (const auto& [kind, command] : rows) {
+    PlacedDomain other = running_vm("web", {0}, 0);
+    other.kind = kind;
+    EXPECT_THAT(refusals(place(host, spec, std::vector<PlacedDomain>{other})), HasSubstr(command));
+    spec.name = "web";
+    EXPECT_THAT(refusals(place(host, spec, std::vector<PlacedDomain>{other})), HasSubstr(command));
+    spec.name = "probe1";
+  }
+}
+
 TEST(Placement, ATinyMachineIsSaidNotRefused) {
   Inventory host = make_host(1, 2, 1);
   host.kvm = false;

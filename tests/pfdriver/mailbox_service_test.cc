@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "tests/pfdriver/fake_nic.h"
 
 namespace vigia::pf {
@@ -31,9 +33,11 @@ class Host final : public VfHost {
     return Done{};
   }
   void remark(unsigned, Event, const std::string& text) override { remarks.push_back(text); }
+  void wants_promiscuous(unsigned vf, bool wanted) override { promiscuous[vf] = wanted; }
 
   std::vector<VfState> states = std::vector<VfState>(20);
   std::vector<std::string> remarks;
+  std::map<unsigned, bool> promiscuous;
   int programmed = 0;
   bool fail = false;
 };
