@@ -119,6 +119,10 @@ class Scene:
     def agent_status(self, name="spy", group="agent"):
         return json.loads(self.vigia(group, "status", name, "--json"))[0]["guest"]
 
+    def mirrored(self, name="spy", group="agent"):
+        """Frames that it has captured; none before its capture runs."""
+        return (self.agent_status(name, group)["capture"] or {}).get("frames", 0)
+
     def internet(self):
         """A namespace with a TAP that is the NIC's cable, and real servers in it."""
         www = self.dir / "www"
@@ -199,7 +203,7 @@ class Scene:
     # --- the end
 
     def tear_down(self):
-        for kind in ("agent", "tenant"):
+        for kind in ("agent", "probe", "tenant"):
             self.vigia(kind, "down", "--all", check=False)
         self.libvirt.stop()
         for _, child in reversed(self.children):

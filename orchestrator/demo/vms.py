@@ -30,7 +30,7 @@ class Demo(Scene):
 
     def first_packet(self):
         """The first mirrored frame: since the agent's service answers, transfers go on all the time."""
-        self.wait_for("the first mirrored frame", lambda: (self.agent_status()["capture"] or {}).get("frames", 0) > 0, 30)
+        self.wait_for("the first mirrored frame", lambda: self.mirrored() > 0, 30)
 
     def pull(self):
         file = self.out / "web-10s.pcapng"

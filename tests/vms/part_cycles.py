@@ -113,8 +113,8 @@ def cycle(stage, number):
     begin = time.monotonic()
     stage.vigia("agent", "up", stage.agent_spec(), "--json")
     up = time.monotonic()
-    stage.wait_for(f"frames at the agent in cycle {number}", lambda: stage.agent_status()["capture"]["frames"] > 100, 60)
-    frames = stage.agent_status()["capture"]["frames"]
+    stage.wait_for(f"frames at the agent in cycle {number}", lambda: stage.mirrored() > 100, 60)
+    frames = stage.mirrored()
     begin_down = time.monotonic()
     stage.vigia("agent", "down", "spy")
     down = time.monotonic()

@@ -81,7 +81,7 @@ def down_killed(stage, report, step):
 def manager_and_libvirt_killed(stage, report):
     """Neither ends the agent or a tenant; what vigia-pf is asked for by up is asked for again."""
     agent_up(stage)
-    frames = stage.agent_status()["capture"]["frames"]
+    frames = stage.mirrored()
     title = "vigia-pf killed"
     stage.kill(stage.child("vigia-pf"))
     expect_damage(stage, report, title, "its port has no manager", "start vigia-pf")
@@ -92,7 +92,7 @@ def manager_and_libvirt_killed(stage, report):
     if damages := stage.damages():
         raise Failed(f"{title}: ls still names {texts(damages)}")
     stage.expect_tenants_work(title)
-    stage.wait_for("mirrored frames again", lambda: stage.agent_status()["capture"]["frames"] > frames, 30)
+    stage.wait_for("mirrored frames again", lambda: stage.mirrored() > frames, 30)
 
     title = "libvirtd killed"
     stage.libvirt.kill()

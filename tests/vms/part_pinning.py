@@ -32,7 +32,7 @@ def look(stage, report):
     try:
         begin = time.monotonic()
         up = json.loads(stage.vigia("agent", "up", stage.agent_spec(pages="2M"), "--json"))
-        stage.wait_for("the first captured packet", lambda: frames(stage) > 0, 60)
+        stage.wait_for("the first captured packet", lambda: stage.mirrored() > 0, 60)
         seconds = time.monotonic() - begin
     finally:
         ping.terminate()
@@ -52,10 +52,6 @@ def look(stage, report):
     stage.vigia("agent", "down", "spy")
     if stage.free_pages() != free:
         raise Failed(f"{free} pages were free before, {stage.free_pages()} after")
-
-
-def frames(stage):
-    return (stage.agent_status()["capture"] or {}).get("frames", 0)
 
 
 def cpus(text):
