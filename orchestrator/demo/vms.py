@@ -5,7 +5,6 @@ up beside them, sees what one of them receives, and goes again. Everything is do
 type; this file only types them, checks what came out, and cleans up."""
 import argparse
 import json
-import os
 import pathlib
 import re
 import signal

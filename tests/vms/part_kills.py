@@ -91,7 +91,7 @@ def manager_and_libvirt_killed(stage, report):
     report(f"{title} and started: repair", [f"{e['subject']}: {e['remedy']}: {e['error'] or 'done'}" for e in done])
     if damages := stage.damages():
         raise Failed(f"{title}: ls still names {texts(damages)}")
-    stage.expect_tenants_work(title)
+    report(f"{title}, started, repaired: tenants reach their peers after s", stage.expect_tenants_work(title))
     stage.wait_for("mirrored frames again", lambda: stage.mirrored() > frames, 30)
 
     title = "libvirtd killed"

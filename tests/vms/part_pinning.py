@@ -6,7 +6,7 @@ import re
 import subprocess
 import time
 
-from stage import INTERNET, WEB, Failed
+from stage import WEB, Failed
 
 PAGES = 256  # of 2 MiB: the agent's 512 MiB
 

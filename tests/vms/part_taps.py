@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from frames import Cable
-from stage import DB, DB_MAC, INTERNET, WEB, WEB_MAC, Failed
+from scene import DB, DB_MAC, INTERNET, WEB, WEB_MAC, Failed
 
 BROADCAST, COUNT, VLAN = "10.7.0.255", 200, 30
 PORT = "tap: {port: true, direction: both, allow_port_scope: true}"
