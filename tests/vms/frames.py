@@ -20,6 +20,20 @@ for number in range(int(sys.argv[1])):
 """
 
 
+# Sends COUNT tagged frames from an address to each one given: python3 - INTERFACE VLAN COUNT FROM TO.. No VLAN driver
+# of the host is needed.
+TAGGED_SENDER = """import socket, sys, time
+name, vlan, count, source, *to = sys.argv[1:]
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind((name, 0))
+for number in range(int(count)):
+    for mac in to:
+        ends = bytes.fromhex(mac) + bytes.fromhex(source)
+        s.send(ends + b"\\x81\\0" + int(vlan).to_bytes(2, "big") + b"\\x88\\xb5" + b"vigia %06d" % number + bytes(50))
+    time.sleep(0.01)
+"""
+
+
 def frames_of(file: pathlib.Path):
     """Counter of whole frames, without VLAN tags: tcpdump sees one where a VF's port VLAN has it taken off."""
     classic = file.with_suffix(".classic.pcap")
@@ -51,6 +65,10 @@ class Cable:
 
     def send(self, count, *to):
         subprocess.run(["ip", "netns", "exec", self.stage.ns, "python3", "-c", SENDER, str(count), *to], check=True)
+
+    def send_tagged(self, vlan, count, source, *to):
+        subprocess.run(["ip", "netns", "exec", self.stage.ns, "python3", "-c", TAGGED_SENDER, self.interface, str(vlan),
+                        str(count), source.hex(), *[mac.hex() for mac in to]], check=True)
 
     def __exit__(self, *_):
         time.sleep(1)  # answers, and the last page of the ring
