@@ -42,9 +42,11 @@ Result<pid_t> spawn_detached(const std::vector<std::string>& words) {
 
 }  // namespace
 
-Result<Done> start_timer(LibvirtHost& host, const std::string& vm) {
+Result<Done> start_timer(LibvirtHost& host, const std::string& vm, std::int64_t until) {
   auto found = find_vm(host, vm);
   if (!found) return found.error();
+  found->metadata.until = until;
+  if (auto noted = host.set_metadata(vm, metadata_xml(found->metadata)); !noted) return noted.error();
   const auto pid = spawn_detached({"/proc/self/exe", "expire", vm, "--uri", host.uri()});
   if (!pid) return pid.error();
   const auto timer = ProcessId::of(*pid);

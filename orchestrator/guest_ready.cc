@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "orchestrator/child.h"
@@ -31,8 +32,16 @@ Result<Done> ask(const VmMetadata& vm, const std::function<bool()>& interrupted)
     const auto answer = run_in_guest(vm.channel, "true", 2s, interrupted);
     return answer ? Result<Done>(Done{}) : Result<Done>(answer.error());
   }
-  const auto probe = GuestChannel::connect(vm.channel, 1s);
-  return probe ? Result<Done>(Done{}) : Result<Done>(probe.error());
+  auto probe = GuestChannel::connect(vm.channel, 1s);
+  if (!probe) return probe.error();
+  const auto said = probe->status();
+  if (!said) return said.error();
+  // The service answers some seconds before it has the device: what came until then would be missed in silence.
+  const auto status = nlohmann::json::parse(*said, nullptr, false);
+  if (status.is_object() && status.value("state", "") == "waiting") {
+    return work_error("it answers, but does not capture yet: " + status.value("why", ""));
+  }
+  return Done{};
 }
 
 }  // namespace
@@ -47,7 +56,7 @@ Result<Done> wait_for_guest(const VmMetadata& vm, std::chrono::milliseconds limi
     if (std::chrono::steady_clock::now() >= deadline) {
       return Error{
           std::errc::timed_out,
-          fmt::format("the guest's service did not answer within {} s ({}); the end of its console, {}:\n{}",
+          fmt::format("the guest's service is not ready within {} s ({}); the end of its console, {}:\n{}",
                       limit.count() / 1000, answer.error().text, console_of(vm), last_lines(console_of(vm), 8))};
     }
     std::this_thread::sleep_for(100ms);

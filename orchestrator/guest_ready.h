@@ -11,7 +11,7 @@
 
 namespace vigia::orch {
 
-// Waits for the first answer of the guest's service: vigia-capture in a probe or agent, the shell in a tenant.
+// Until the guest's service is of use: vigia-capture in a probe or agent captures, the shell in a tenant answers.
 // An error has the last lines of the guest's console.
 Result<Done> wait_for_guest(const VmMetadata& vm, std::chrono::milliseconds limit,
                             const std::function<bool()>& interrupted);

@@ -34,8 +34,10 @@ void check_vm(const Vm& vm, const HostState& state, std::vector<Damage>& out) {
   const auto add = [&](Kind kind, std::string text, std::string remedy, bool mendable = true) {
     out.push_back({kind, vm.name, vm.metadata.control, std::move(text), std::move(remedy), mendable});
   };
-  if (vm.state == VmState::starting) return;
-  if (vm.state == VmState::interrupted) {
+  if (vm.state == VmState::starting || vm.state == VmState::stopping) return;
+  if (vm.state == VmState::interrupted && undo_values(vm.metadata, kUndoStarting).empty()) {
+    add(Kind::half_down, "its `down` was killed before it came to its end", "takes it down");
+  } else if (vm.state == VmState::interrupted) {
     add(Kind::half_up, "its `up` was killed before it came to its end", "takes back what was done");
   } else if (vm.state == VmState::stopped) {
     add(Kind::ended, "its guest is off (shut down from inside, or its QEMU died)", "takes it down");
@@ -99,6 +101,7 @@ Result<Done> mend(LibvirtHost& host, const HostDirs& dirs, const HostState& stat
                   const LifeHooks& hooks) {
   switch (damage.kind) {
     case Kind::half_up:
+    case Kind::half_down:
     case Kind::ended:
     case Kind::expired:
       return end_vm(host, *state.catalog.find(damage.subject), hooks);

@@ -27,7 +27,7 @@ struct HostState {
 };
 
 struct Damage {
-  enum class Kind { half_up, ended, expired, lost_wish, dead_port, orphan_tap, stray_file };
+  enum class Kind { half_up, half_down, ended, expired, lost_wish, dead_port, orphan_tap, stray_file };
   Kind kind;
   std::string subject;  // name of the VM, of the tap or of the file
   std::string control;  // of the port that is concerned; else empty

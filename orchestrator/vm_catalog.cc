@@ -11,11 +11,19 @@
 namespace vigia::orch {
 namespace {
 
+bool any_alive(const std::vector<std::string>& processes) {
+  return std::any_of(processes.begin(), processes.end(), [](const std::string& text) {
+    const auto who = ProcessId::parse(text);
+    return who && who->alive();
+  });
+}
+
 VmState state_of(const VmMetadata& metadata, bool running) {
-  const auto starting = undo_values(metadata, kUndoStarting);
-  if (starting.empty()) return running ? VmState::running : VmState::stopped;
-  const auto who = ProcessId::parse(starting.front());
-  return who && who->alive() ? VmState::starting : VmState::interrupted;
+  const auto starting = undo_values(metadata, kUndoStarting), ending = undo_values(metadata, kUndoEnding);
+  if (any_alive(starting)) return VmState::starting;
+  if (any_alive(ending)) return VmState::stopping;
+  if (!starting.empty() || !ending.empty()) return VmState::interrupted;
+  return running ? VmState::running : VmState::stopped;
 }
 
 }  // namespace
@@ -40,6 +48,8 @@ std::string_view word(VmState state) {
       return "stopped";
     case VmState::starting:
       return "starting";
+    case VmState::stopping:
+      return "stopping";
     case VmState::interrupted:
       return "interrupted";
   }

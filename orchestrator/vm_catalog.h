@@ -13,9 +13,9 @@
 
 namespace vigia::orch {
 
-// starting: an `up` is at work. interrupted: one was, and is gone. stopped: it ended by itself (guest power-off, QEMU
-// killed).
-enum class VmState { running, stopped, starting, interrupted };
+// starting, stopping: an `up`, a `down` is at work. interrupted: one was, and is gone. stopped: it ended by itself
+// (guest power-off, QEMU killed).
+enum class VmState { running, stopped, starting, stopping, interrupted };
 std::string_view word(VmState state);
 
 struct Vm {
@@ -40,6 +40,7 @@ Result<Vm> find_vm(LibvirtHost& host, std::string_view name);
 // Lines of VmMetadata::undo: "KEY VALUE".
 inline constexpr std::string_view kUndoPort = "port ";          // an amendment, as JSON, for metadata.control
 inline constexpr std::string_view kUndoStarting = "starting ";  // the ProcessId of an `up` that is not at its end
+inline constexpr std::string_view kUndoEnding = "ending ";      // the ProcessId of a `down` that is not at its end
 inline constexpr std::string_view kUndoCreated = "created ";    // a file to be removed if that `up` fails
 inline constexpr std::string_view kUndoProcess = "process ";    // the ProcessId of who takes the VM down in time
 inline constexpr std::string_view kUndoWritten = "written ";    // frames that the NIC wrote for earlier VMs on the VF

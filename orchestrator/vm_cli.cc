@@ -68,11 +68,14 @@ LifeHooks hooks_of(const std::string& vm, StepLine& line, std::chrono::milliseco
 Result<Done> mend_first(LibvirtHost& host, const HostDirs& dirs, const LifeHooks& hooks) {
   const auto state = read_host_state(host, dirs, {});
   if (!state) return state.error();
-  std::vector<Damage> half_up;
+  std::vector<Damage> unfinished;
   for (Damage& damage : find_damage(*state)) {
-    if (damage.kind == Damage::Kind::half_up || damage.kind == Damage::Kind::expired) half_up.push_back(damage);
+    if (damage.kind == Damage::Kind::half_up || damage.kind == Damage::Kind::half_down ||
+        damage.kind == Damage::Kind::expired) {
+      unfinished.push_back(damage);
+    }
   }
-  for (const Mended& mended : repair(host, dirs, *state, half_up, hooks)) {
+  for (const Mended& mended : repair(host, dirs, *state, unfinished, hooks)) {
     log::warning("{}: {}: {}", mended.damage.subject, mended.damage.text,
                  mended.error.empty() ? "taken back" : mended.error);
   }
@@ -132,11 +135,11 @@ Result<ordered_json> up_one(const std::string& file, const Kind& kind, const UpO
   if (!spec) return spec.error();
   const auto ready_limit = hw::parse_duration(options.wait);
   if (!ready_limit) return input_error("--wait: " + ready_limit.error().text);
-  std::int64_t until = spec->lifetime ? seconds_since_epoch() + spec->lifetime->count() : 0;
+  auto lasts = spec->lifetime;
   if (!options.lifetime.empty()) {
     const auto lifetime = hw::parse_duration(options.lifetime);
     if (!lifetime) return input_error("--for: " + lifetime.error().text);
-    until = seconds_since_epoch() + std::chrono::ceil<std::chrono::seconds>(*lifetime).count();
+    lasts = std::chrono::ceil<std::chrono::seconds>(*lifetime);
   }
   auto host = LibvirtHost::open(spec->uri);
   if (!host) return host.error();
@@ -145,12 +148,14 @@ Result<ordered_json> up_one(const std::string& file, const Kind& kind, const UpO
   const LifeHooks hooks = hooks_of(spec->name, line, *ready_limit);
   if (auto mended = mend_first(*host, dirs, hooks); !mended) return mended.error();
   line.show(spec->name, "planning");
-  const auto plan = plan_vm(*host, dirs, std::move(*spec), until);
+  const auto plan = plan_vm(*host, dirs, std::move(*spec), 0);
   if (!plan) return plan.error();
   const auto report = bring_up(*host, *plan, hooks);
   if (!report) return report.error();
-  if (until != 0) {
-    if (auto timed = start_timer(*host, plan->spec.name); !timed) {
+  std::int64_t until = 0;
+  if (lasts) {  // its time begins once it is of use
+    until = seconds_since_epoch() + lasts->count();
+    if (auto timed = start_timer(*host, plan->spec.name, until); !timed) {
       log::warning("{}: {}; `vigia repair` ends it when its time is over", plan->spec.name, timed.error().text);
     }
   }

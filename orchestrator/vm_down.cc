@@ -42,8 +42,9 @@ class TakeDown {
     const auto undo = port_undo(vm_);
     if (!undo) return undo.error();
     const bool mirrors = !undo->taps.taps.empty() || !undo->taps.remove_taps.empty();
+    note_that_it_ends();
     if (mirrors) amend("ending the mirror", undo->taps);
-    if (vm_.state == VmState::running) {
+    if (vm_.state == VmState::running || was_up()) {
       auto stopped = steps_.finish("stopping the guest's service", [&] { return hooks_.stop_guest(vm_.metadata); });
       if (!stopped) remark(stopped.error().text);
     }
@@ -58,6 +59,21 @@ class TakeDown {
   }
 
  private:
+  // Who comes after us, if we are killed, is to go on with it: what is half down must not be taken for damage to mend.
+  void note_that_it_ends() {
+    VmMetadata journal = vm_.metadata;
+    remove_undo(journal, kUndoEnding);
+    journal.undo.push_back(std::string(kUndoEnding) + ProcessId::self().text());
+    const auto noted =
+        steps_.finish("noting that it ends", [&] { return host_.set_metadata(vm_.name, metadata_xml(journal)); });
+    if (!noted) remark(noted.error().text);
+  }
+
+  // An earlier `down` did not come to its end: the guest may run still, with data that are not written.
+  bool was_up() const {
+    return !undo_values(vm_.metadata, kUndoEnding).empty() && undo_values(vm_.metadata, kUndoStarting).empty();
+  }
+
   void remark(std::string text) { report_.remarks.push_back(std::move(text)); }
 
   void amend(std::string_view step, const pf::Amendment& change) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `down`: takes back what the domain's metadata says, and removes the domain last, so that a `down` that was killed can
-// be done again.
+// `down`: notes in the domain's metadata that it ends, takes back what they say, and removes the domain last: a `down`
+// that was killed can be done again, and repair does so.
 #pragma once
 
 #include <string>

@@ -164,6 +164,7 @@ Result<std::string> ask_control(const std::filesystem::path& socket, std::string
   const std::string request = std::string(line) + "\n";
   for (std::size_t sent = 0; sent < request.size();) {
     const ssize_t n = ::send(fd.get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;  // a Ctrl-C ends the caller between two questions, not within one
     if (n <= 0) return os_error("send to control socket " + socket.string());
     sent += static_cast<std::size_t>(n);
   }
@@ -171,6 +172,7 @@ Result<std::string> ask_control(const std::filesystem::path& socket, std::string
   while (reply.find('\n') == std::string::npos) {
     std::array<char, 65536> buffer;
     const ssize_t n = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
+    if (n < 0 && errno == EINTR) continue;
     if (n < 0) return os_error("wait for the answer on control socket " + socket.string());
     if (n == 0) return work_error("control socket " + socket.string() + ": vigia-pf hung up before it answered");
     reply.append(buffer.data(), static_cast<std::size_t>(n));

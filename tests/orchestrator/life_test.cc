@@ -235,6 +235,35 @@ TEST_F(LifeTest, RepairTakesBackAnUpThatWasKilled) {
   expect_nothing_left();
 }
 
+// Seen with a real one killed: repair took the missing mirror for damage and made it anew.
+TEST_F(LifeTest, RepairGoesOnWithADownThatWasKilled) {
+  ASSERT_TRUE(bring_up(*host_, *plan(agent()), {}));
+  const Vm running = vm("spy");
+  VmMetadata journal = running.metadata;
+  LifeHooks hooks;
+  hooks.stop_guest = [&](const VmMetadata&) {  // in the middle of a `down`, the mirror already gone
+    EXPECT_EQ(vm("spy").state, VmState::stopping);
+    EXPECT_THAT(damages(), IsEmpty());
+    journal = vm("spy").metadata;
+    return Result<Done>(Done{});
+  };
+  ASSERT_TRUE(take_down(*host_, running, hooks));
+  // The same, with the process gone.
+  ASSERT_TRUE(bring_up(*host_, *plan(agent()), {}));
+  remove_undo(journal, kUndoEnding);
+  journal.undo.push_back(std::string(kUndoEnding) + "999999999 1");
+  ASSERT_TRUE(host_->set_metadata("spy", metadata_xml(journal)));
+  pf::Amendment mirror;
+  mirror.remove_taps.push_back("vm:spy");
+  ASSERT_TRUE(PfLink(dir_ / "pf.control").amend(mirror));
+  EXPECT_EQ(vm("spy").state, VmState::interrupted);
+  const auto mended = mend();
+  ASSERT_EQ(mended.size(), 1u);
+  EXPECT_EQ(mended[0].damage.kind, Damage::Kind::half_down);
+  EXPECT_EQ(mended[0].error, "");
+  expect_nothing_left();
+}
+
 TEST_F(LifeTest, AnUpAtWorkIsLeftAlone) {
   const auto made = plan(agent());
   ASSERT_TRUE(host_->define("spy", made->xml));

@@ -257,5 +257,33 @@ TEST(Control, SocketEndToEnd) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+// Seen with a Ctrl-C during `agent up`: the port had done what was asked, and the asker did not know.
+TEST(Control, ASignalDoesNotEndAQuestion) {
+  struct sigaction action {
+  }, before{};
+  action.sa_handler = [](int) {};  // without SA_RESTART, as programs that want to end have it
+  ASSERT_EQ(::sigaction(SIGUSR1, &action, &before), 0);
+  vigia::test::TempDir dir;
+  auto server = ControlServer::listen(dir / "control", [](std::string_view line) { return std::string(line); });
+  ASSERT_TRUE(server) << server.error().text;
+  Result<std::string> reply = work_error("not asked");
+  std::thread client([&] { reply = ask_control(dir / "control", "x"); });
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    ::pthread_kill(client.native_handle(), SIGUSR1);
+  }
+  // Joinable still, so the signals had a thread to reach; only now is it answered.
+  for (int i = 0; i < 20; ++i) {
+    std::vector<pollfd> fds;
+    (*server)->add_to(fds);
+    ::poll(fds.data(), fds.size(), 5);
+    (*server)->serve(fds);
+  }
+  client.join();
+  ::sigaction(SIGUSR1, &before, nullptr);
+  ASSERT_TRUE(reply) << reply.error().text;
+  EXPECT_EQ(*reply, "x");
+}
+
 }  // namespace
 }  // namespace vigia::pf
