@@ -57,9 +57,10 @@ class PrivateLibvirt:
         if self.tcg_only and os.path.exists("/dev/kvm"):
             # libvirt looks at it by itself: read-only, it is not usable.
             mounts.append(f"mount --bind {self.dir}/no-kvm /dev/kvm; mount -o remount,bind,ro /dev/kvm")
-        script = "set -e; " + "; ".join(mounts) + f"; exec libvirtd -f {self.dir}/etc/libvirtd.conf -p {self.dir}/pid"
+        # A chroot is no mount point and cannot be made private; nor need it be.
+        script = "mount --make-rprivate / 2>/dev/null; set -e; " + "; ".join(mounts) + f"; exec libvirtd -f {self.dir}/etc/libvirtd.conf -p {self.dir}/pid"
         log = open(self.dir / "libvirtd.log", "ab")
-        self.process = subprocess.Popen(["unshare", "-m", "--propagation", "private", "bash", "-c", script],
+        self.process = subprocess.Popen(["unshare", "-m", "--propagation", "unchanged", "bash", "-c", script],
                                         stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         socket = self.dir / "sock/libvirt-sock"
         deadline = time.monotonic() + 30

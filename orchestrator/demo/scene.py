@@ -18,7 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 INTERNET, WEB, DB = "10.7.0.1", "10.7.0.11", "10.7.0.12"
 WEB_MAC, DB_MAC = "02:00:00:00:00:11", "02:00:00:00:00:12"
 BLOB_BYTES = 2 << 20
-TCG = os.environ.get("VIGIA_ACCELERATOR") == "tcg"
+# A scene must run the same everywhere: KVM only for who asks for it, VIGIA_ACCELERATOR=kvm.
+TCG = os.environ.setdefault("VIGIA_ACCELERATOR", "tcg") == "tcg"
 
 TENANT = """vm:
   name: {name}
