@@ -90,8 +90,7 @@ Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec, std
   if (!catalog) return catalog.error();
   if (const Vm* old = catalog->find(spec.name)) {
     return input_error(fmt::format("{}: vm.name: {} is there already ({}); take it down first: vigia {} down {}",
-                                   spec.file.string(), spec.name, word(old->state),
-                                   command_of(word(spec.kind)),
+                                   spec.file.string(), spec.name, word(old->state), command_of(word(spec.kind)),
                                    spec.name));
   }
   const auto inventory = read_inventory(host, spec);
