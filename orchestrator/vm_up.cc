@@ -30,6 +30,19 @@ Result<Done> make_storage(const StorageSpec& storage) {
   return Done{};
 }
 
+Result<Done> vf_is_ours(LibvirtHost& host, const VmPlan& plan) {
+  if (!plan.placement.vf) return Done{};
+  const auto catalog = read_catalog(host);
+  if (!catalog) return catalog.error();
+  for (const Vm& vm : catalog->vms) {
+    if (vm.name == plan.spec.name || vm.metadata.pf != plan.placement.pf || vm.metadata.vf != plan.placement.vf)
+      continue;
+    return input_error(fmt::format("{}: VF {} of {} was taken by {} meanwhile; try again", plan.spec.name,
+                                   *plan.placement.vf, plan.placement.pf, vm.name));
+  }
+  return Done{};
+}
+
 }  // namespace
 
 Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, const LifeHooks& hooks) {
@@ -45,6 +58,11 @@ Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, const LifeHooks
   // From here on the domain's definition is the journal.
   auto done = steps.run("defining the domain", [&] { return host.define(name, plan.xml); });
   if (!done) return done.error();
+  // Two that planned at the same moment may have chosen the same VF. Nothing but the definition is there to take back.
+  if (auto free = vf_is_ours(host, plan); !free) {
+    const auto undefined = host.undefine(name);
+    return undefined ? free.error() : undefined.error();
+  }
   if (plan.spec.has_vf()) {
     done = steps.run("setting up the VF", [&] { return amend(plan.port.vf); });
   }

@@ -272,6 +272,21 @@ TEST_F(LifeTest, AnUpAtWorkIsLeftAlone) {
   ASSERT_TRUE(take_down(*host_, vm("spy"), {}));
 }
 
+TEST_F(LifeTest, OfTwoThatChoseTheSameVfTheLaterIsRefused) {
+  const auto first = plan(agent("spy")), second = plan(agent("spy2"));
+  ASSERT_TRUE(first && second);
+  ASSERT_EQ(first->placement.vf, second->placement.vf);
+  ASSERT_TRUE(bring_up(*host_, *first, {}));
+  const pf::PfConfig with_first = port_.config();
+  const auto up = bring_up(*host_, *second, {});
+  ASSERT_FALSE(up);
+  EXPECT_EQ(up.error().exit_status(), 2);
+  EXPECT_THAT(up.error().text, HasSubstr("was taken by spy meanwhile"));
+  EXPECT_EQ(port_.config(), with_first) << "the first keeps its VF";
+  ASSERT_TRUE(take_down(*host_, vm("spy"), {}));
+  expect_nothing_left();
+}
+
 TEST_F(LifeTest, RepairAfterTheGuestWentOff) {
   ASSERT_TRUE(bring_up(*host_, *plan(agent()), {}));
   ASSERT_TRUE(host_->destroy("spy"));
