@@ -300,8 +300,9 @@ TEST(ChannelServer, AStopInTheMiddleOfAPullEndsItWithAWholeFile) {
   }
   ASSERT_TRUE(last);
   EXPECT_EQ(last->type, FrameType::reply);
-  EXPECT_EQ(last->json()["frames"], 20);
-  EXPECT_EQ(frames_of(file), 20u);
+  // The first bytes may be the file's header alone: how many of the 20 got out before the stop is a matter of time.
+  EXPECT_LE(last->json()["frames"], 20);
+  EXPECT_EQ(last->json()["frames"], frames_of(file));
 }
 
 // A terminal stands in for a virtio-serial port: bytes as they are, POLLHUP while nobody holds the other end.
