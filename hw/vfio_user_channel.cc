@@ -139,10 +139,12 @@ Result<Done> VfioUserChannel::send(std::string_view what, Command command, std::
 }
 
 Result<Done> VfioUserChannel::receive_all(std::string_view what, std::span<std::byte> into, std::vector<Fd>& fds) {
-  const auto deadline = Clock::now() + std::chrono::milliseconds(kReplyLimitMs);
+  auto deadline = Clock::now() + std::chrono::milliseconds(kReplyLimitMs);
   while (!into.empty()) {
     const Received r = receive_with_fds(socket_.get(), into, fds, 0);
     const bool again = r.bytes < 0 && (errno == EINTR || errno == EAGAIN);
+    // Whoever was stopped (SIGSTOP) finds its time over and the reply waiting: the time begins anew.
+    if (r.bytes < 0 && errno == EINTR) deadline = Clock::now() + std::chrono::milliseconds(kReplyLimitMs);
     if (r.bytes == 0) return lost(what, "the device closed the connection");
     if (r.bytes < 0 && !again) return lost(what, std::string("receive: ") + std::strerror(errno));
     if (r.fds_lost) return lost(what, "descriptors in the reply were lost; too many open files?");

@@ -164,7 +164,8 @@ TEST_F(DoctorLive, NothingIsWrongThenProcessesHangAndDie) {
   children_.at("spy").signal(SIGCONT);
 
   children_.at("pf").signal(SIGSTOP);
-  EXPECT_THAT(codes(), testing::ElementsAre("port-manager-silent"));
+  // Beside it the guest may have noticed that its PF does not answer.
+  EXPECT_THAT(codes_with("port-manager-silent"), IsSupersetOf({"port-manager-silent"}));
   children_.at("pf").signal(SIGCONT);
 
   children_.at("web").signal(SIGSTOP);
