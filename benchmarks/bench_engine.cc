@@ -51,7 +51,7 @@ T must(Result<T> result, benchmark::State& state) {
 }
 
 void report(benchmark::State& state, std::uint64_t frames) {
-  state.counters["frames/s"] = benchmark::Counter(static_cast<double>(frames), benchmark::Counter::kIsRate);
+  state.SetItemsProcessed(static_cast<std::int64_t>(frames));
   state.SetBytesProcessed(static_cast<std::int64_t>(frames * static_cast<std::uint64_t>(state.range(0))));
 }
 
@@ -95,6 +95,7 @@ BENCHMARK(copy_limit)->Arg(60)->Arg(256)->Arg(1514);
 void stamp(benchmark::State& state) {
   vf::Clock clock(state.range(0) ? vf::TickSource::monotonic : vf::best_tick_source());
   for (auto _ : state) benchmark::DoNotOptimize(clock.stamp());
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
 }
 BENCHMARK(stamp)->ArgName("monotonic")->Arg(0)->Arg(1);
 
