@@ -25,7 +25,12 @@ debian_tree() {
   place=$images/.cache/$name.$key
   if [ ! -d "$place" ] || [ "$update" = yes ]; then
     say "$name: fetching packages of $suite (a minute or so)"
-    unpack "$suite" "$packages" "$work/debian"
+    # Mirrors and networks fail for moments: what apt's own retries did not mend is tried once more from the start.
+    unpack "$suite" "$packages" "$work/debian" || {
+      say "$name: mmdebstrap failed, trying once more:"$'\n'"$(tail -n 20 "$work/mmdebstrap.log")"
+      rm -rf "$work/debian"
+      unpack "$suite" "$packages" "$work/debian" || { tail -n 20 "$work/mmdebstrap.log" >&2; die "$name: mmdebstrap failed"; }
+    }
     if [ -d "$place" ] && cmp -s "$work/debian/vigia/packages.tsv" "$place/vigia/packages.tsv"; then
       say "$name: no package changed"
     else
@@ -40,7 +45,7 @@ debian_tree() {
 
 # A tar stream, so that it also works without root (mmdebstrap's unshare mode).
 unpack() {
-  local suite=$1 packages=$2 into=$3 options=()
+  local suite=$1 packages=$2 into=$3 options=(--aptopt='Acquire::Retries "5"')
   [ "$backports" = no ] || options+=(--aptopt="APT::Default-Release \"$suite-backports\"")
   mkdir -p "$into"
   # shellcheck disable=SC2016,SC2086  # mmdebstrap's shell expands $1; words
@@ -52,5 +57,5 @@ unpack() {
     done' \
     "$suite" - - 2>"$work/mmdebstrap.log" |
     tar -x --no-same-owner --exclude=./dev --exclude=./var --exclude=./usr/share/doc --exclude=./usr/share/man \
-      --exclude=./usr/share/locale -C "$into" || { tail -n 5 "$work/mmdebstrap.log" >&2; die "$name: mmdebstrap failed"; }
+      --exclude=./usr/share/locale -C "$into"
 }
