@@ -4,7 +4,7 @@ from dpdk_steps import STEPS, Subject, lost
 from lab import Lab, PF_MAC
 from testpmd import bind
 
-IMAGES = ["pf"]
+IMAGES = ["pf", "pf-6.12"]
 
 
 def run(image: str, report) -> None:

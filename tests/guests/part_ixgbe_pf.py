@@ -7,7 +7,7 @@ from channel import Failed
 from lab import Lab, OUTSIDE, PF_MAC, ping
 from linux_vf import configure, iperf
 
-IMAGES = ["pf"]
+IMAGES = ["pf", "pf-6.12"]
 
 
 def statistics(guest) -> dict[str, int]:

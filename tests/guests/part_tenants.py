@@ -3,7 +3,7 @@
 from lab import Lab, OUTSIDE, address, ping
 from linux_vf import configure, iperf
 
-IMAGES = ["tenant"]
+IMAGES = ["tenant", "tenant-6.12"]
 
 
 def run(image: str, report) -> None:
