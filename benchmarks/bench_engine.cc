@@ -92,12 +92,26 @@ void copy_limit(benchmark::State& state) {
 }
 BENCHMARK(copy_limit)->Arg(60)->Arg(256)->Arg(1514);
 
-void stamp(benchmark::State& state) {
-  vf::Clock clock(state.range(0) ? vf::TickSource::monotonic : vf::best_tick_source());
-  for (auto _ : state) benchmark::DoNotOptimize(clock.stamp());
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+// What stamps cost per frame. Arguments: policy, frames per burst.
+void stamps(benchmark::State& state, vf::TickSource source) {
+  vf::Clock clock(source, static_cast<vf::ClockPolicy>(state.range(0)));
+  vf::FrameClock stamps(clock, 10'000);
+  const std::array<std::byte, 60> frame{};
+  const std::vector<vf::RxSegment> segments(static_cast<std::size_t>(state.range(1)),
+                                            vf::RxSegment{frame.data(), frame.size(), true});
+  for (auto _ : state) {
+    stamps.look();
+    stamps.found(segments, segments.size() == vf::Engine::kBurst);
+    for (const vf::RxSegment& segment : segments) benchmark::DoNotOptimize(stamps.next(segment.length));
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * state.range(1)));
 }
-BENCHMARK(stamp)->ArgName("monotonic")->Arg(0)->Arg(1);
+BENCHMARK_CAPTURE(stamps, tsc, vf::TickSource::tsc)
+    ->ArgNames({"policy", "burst"})
+    ->ArgsProduct({{0, 1, 2, 3}, {1, 32}});
+BENCHMARK_CAPTURE(stamps, monotonic, vf::TickSource::monotonic)
+    ->ArgNames({"policy", "burst"})
+    ->ArgsProduct({{3}, {1, 32}});
 
 }  // namespace
 

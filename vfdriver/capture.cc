@@ -82,7 +82,7 @@ class Terminal {
 class Session {
  public:
   Session(const CaptureOptions& options, StopRequest& stop, VfDevice& device, const PortInfo& info, RingMemory ring,
-          ListenerTable table, hw::CounterFile counters, CaptureObserver* observer)
+          ListenerTable table, hw::CounterFile counters, std::unique_ptr<Clock> clock, CaptureObserver* observer)
       : observer_(observer),
         options_(options),
         stop_(stop),
@@ -91,9 +91,11 @@ class Session {
         ring_(std::move(ring)),
         table_(std::move(table)),
         counters_(std::move(counters)),
+        clock_(std::move(clock)),
         writer_(ring_, table_),
-        engine_(ports(), writer_, clock_, ring_, counters_, {options.snaplen, options.poll, options.max_frames}) {
-    const std::string text = clock_.report().text();
+        engine_(ports(), writer_, *clock_, ring_, counters_,
+                {options.snaplen, options.poll, options.max_frames, info.link_mbps}) {
+    const std::string text = clock_->report().text();
     text.copy(ring_.header().clock, sizeof(ring_.header().clock) - 1);
   }
 
@@ -120,7 +122,7 @@ class Session {
   RingMemory ring_;
   ListenerTable table_;
   hw::CounterFile counters_;
-  Clock clock_;
+  std::unique_ptr<Clock> clock_;
   RingWriter writer_;
   Engine engine_;
   std::unique_ptr<Store> store_;
@@ -149,7 +151,7 @@ Result<std::unique_ptr<Store>> Session::make_store() {
                             counters_);
   }
   const CaptureDescription description{fmt::format("{} VF {}, {}", info_.driver, info_.mac.text(), info_.device),
-                                       options_.name, options_.tap, clock_.report().text(),
+                                       options_.name, options_.tap, clock_->report().text(),
                                        std::min(options_.snaplen, options_.ring.max_captured)};
   return create_file_store(std::move(reader), options_.out, *format_of(options_.out), description, counters_);
 }
@@ -196,7 +198,7 @@ Result<Done> Session::run() {
   if (!options_.ready_file.empty()) result = write_text(options_.ready_file, "ready\n");
   log::info("{}: {} captures on {} queue(s) of {}, ring {}{}; {}", options_.name, info_.mac.text(), device_.queues(),
             info_.device, size_text(options_.ring.data_bytes), ring_.hugepages() ? " on hugepages" : "",
-            clock_.report().text());
+            clock_->report().text());
   if (result) result = watch();
   stop_engine();
   // A device that is gone cannot be stopped: what it finished can still be taken.
@@ -227,7 +229,7 @@ Result<Done> Session::watch() {
     server_->serve(kTurn);
     const auto now = steady_clock::now();
     if (now >= next_calibration) {
-      clock_.calibrate();
+      clock_->calibrate();
       next_calibration = now + kCalibrateEvery;
     }
     if (options_.progress && terminal_.tty() && now >= next_progress) {
@@ -326,7 +328,7 @@ CaptureReport Session::report(bool running) const {
   r.queues = device_.queues();
   r.restarts = restarts_;
   r.hugepages = ring_.hugepages();
-  r.clock = clock_.report();
+  r.clock = clock_->report();
   r.engine = engine_.totals();
   if (store_) {
     r.store = store_->totals();
@@ -362,15 +364,16 @@ Result<Done> validate(const CaptureOptions& o) {
 
 namespace {
 
-Result<Done> capture_into(RingMemory ring, const CaptureOptions& options, StopRequest& stop, VfDevice& device,
-                          CaptureObserver* observer) {
+Result<Done> capture_into(RingMemory ring, std::unique_ptr<Clock> clock, const CaptureOptions& options,
+                          StopRequest& stop, VfDevice& device, CaptureObserver* observer) {
   const auto info = device.info();
   if (!info) return info.error();
   auto table = ListenerTable::create();
   if (!table) return table.error();
   auto counters = hw::CounterFile::create(options.counters, hw::accounts::capture_names());
   if (!counters) return counters.error();
-  Session session(options, stop, device, *info, std::move(ring), std::move(*table), std::move(*counters), observer);
+  Session session(options, stop, device, *info, std::move(ring), std::move(*table), std::move(*counters),
+                  std::move(clock), observer);
   if (auto ok = session.prepare(); !ok) return ok;
   return session.run();
 }
@@ -380,7 +383,9 @@ Result<Done> capture_into(RingMemory ring, const CaptureOptions& options, StopRe
 Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, VfDevice& device) {
   auto ring = RingMemory::create(options.ring, options.name);
   if (!ring) return ring.error();
-  return capture_into(std::move(*ring), options, stop, device, nullptr);
+  auto clock = Clock::open(options.clock);
+  if (!clock) return clock.error();
+  return capture_into(std::move(*ring), std::move(*clock), options, stop, device, nullptr);
 }
 
 Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, CaptureObserver* observer) {
@@ -390,12 +395,14 @@ Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, Captu
   // The ring first: on ordinary pages of a guest it takes a second, in which a device that is on would overflow.
   auto ring = RingMemory::create(options.ring, options.name);
   if (!ring) return ring.error();
+  auto clock = Clock::open(options.clock);
+  if (!clock) return clock.error();
   PortOptions port = options.port;
   port.cancel = &stop.stop;
   port.interrupts = !options.poll;
   auto device = open_port(options.device, port);
   if (!device) return device.error();
-  return capture_into(std::move(*ring), options, stop, **device, observer);
+  return capture_into(std::move(*ring), std::move(*clock), options, stop, **device, observer);
 }
 
 }  // namespace vigia::vf

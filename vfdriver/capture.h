@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "hw/result.h"
+#include "vfdriver/clock.h"
 #include "vfdriver/listener_table.h"
 #include "vfdriver/ring_memory.h"
 #include "vfdriver/vf_device.h"
@@ -26,6 +27,7 @@ struct CaptureOptions {
   RingGeometry ring;
   std::uint32_t snaplen = kMaxCaptured;
   bool poll = false;
+  ClockOptions clock;
   std::optional<unsigned> cpu;            // pins the engine's thread
   std::uint64_t max_frames = 0;           // 0: no limit
   std::chrono::milliseconds max_time{0};  // 0: no limit

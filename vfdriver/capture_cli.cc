@@ -63,6 +63,16 @@ void add_engine_options(CLI::App& run, CaptureOptions& o) {
   add_size_option(run, "--ring", o.ring.data_bytes,
                   "Shared memory between engine and listeners, a multiple of 1M (default 256M)");
   run.add_flag("--poll", o.poll, "Never sleep: for an engine with a CPU of its own");
+  run.add_option_function<std::string>(
+         "--clock",
+         [&o](const std::string& text) {
+           const auto clock = parse_clock_options(text);
+           if (!clock) throw CLI::ValidationError("--clock", clock.error().text);
+           o.clock = *clock;
+         },
+         "How frames get their time: POLICY[,ticks=tsc|monotonic][,reference=/dev/ptpN], see CLOCK")
+      ->type_name("SPEC")
+      ->default_str("hybrid");
   run.add_option_function<unsigned>(
       "--cpu", [&o](const unsigned& cpu) { o.cpu = cpu; }, "Pin the engine's thread to this CPU");
   run.add_option("--count", o.max_frames, "Stop after this many frames (default: no limit)");
@@ -118,6 +128,15 @@ CaptureCommand add_run_command(CLI::App& app) {
       "Exit status: 0 done, 1 the device went away or the disk refused data, 2 wrong input.\n"
       "DEVICES: vfio-user:SOCKET (vigia-softnic); vfio:ADDRESS, a PCI function bound to vfio-pci behind an IOMMU;\n"
       "uio:ADDRESS, one bound to uio_pci_generic where no IOMMU translates: root, hugepages, no interrupts.\n"
+      "CLOCK: policy kpt stamps each frame when the polling thread saw it; udts and wdts spread a burst over the time\n"
+      "since the frame before, evenly or by time on the wire; hybrid does as kpt on an idle link, as wdts on a full "
+      "one.\n"
+      "Without --poll an engine that has nothing to do sleeps: a frame after a pause is seen late by the wake-up. "
+      "Ticks\n"
+      "come from the processor's counter where it runs evenly, and are calibrated against CLOCK_REALTIME, or against "
+      "a\n"
+      "PTP clock: a NIC's, or the host's in a guest (ptp_kvm); stamps are then that clock's time, TAI if it keeps "
+      "TAI.\n"
       "Example: vigia-capture run --device vfio-user:/run/lab/vf3.sock --name agent --out agent.pcapng --for 10m");
   add_device_options(*run, *options);
   add_store_options(*run, *options);

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vfdriver/clock.h"
 
-#include <cpuid.h>
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <thread>
-
-#include "hw/result.h"
 
 namespace vigia::vf {
 namespace {
@@ -21,20 +18,6 @@ constexpr double kRateWindowNs = 16e9;
 constexpr std::uint64_t kStepNs = 10'000'000;
 constexpr double kMaxSlew = 500e-6;   // what adjtime and NTP use
 constexpr double kMaxSlewBack = 0.1;  // after the real clock was set back
-constexpr int kLooks = 32;
-constexpr std::uint64_t kSecond = 1'000'000'000;
-
-std::uint64_t real_now() {
-  timespec t{};
-  ::clock_gettime(CLOCK_REALTIME, &t);
-  return static_cast<std::uint64_t>(t.tv_sec) * kSecond + static_cast<std::uint64_t>(t.tv_nsec);
-}
-
-ClockModel first_model(TickSource source) {
-  const ClockSample first = take_clock_sample(source);
-  std::this_thread::sleep_for(kFirstInterval);
-  return ClockModel(first, take_clock_sample(source));
-}
 
 std::uint64_t scaled(double ns_per_tick) {
   return static_cast<std::uint64_t>(std::llround(std::ldexp(ns_per_tick, ClockLine::kShift)));
@@ -42,29 +25,12 @@ std::uint64_t scaled(double ns_per_tick) {
 
 }  // namespace
 
-TickSource best_tick_source() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  // Intel SDM vol. 3, 18.17.1: CPUID.80000007H:EDX[8], invariant TSC.
-  if (__get_cpuid(0x80000007, &a, &b, &c, &d) != 0 && (d & 1u << 8) != 0) return TickSource::tsc;
-  return TickSource::monotonic;
-}
-
-ClockSample take_clock_sample(TickSource source) {
-  ClockSample best;
-  for (int i = 0; i < kLooks; ++i) {
-    const std::uint64_t before = read_ticks(source);
-    const std::uint64_t real = real_now();
-    const std::uint64_t after = read_ticks(source);
-    if (i == 0 || after - before < best.width_ticks) best = {before + (after - before) / 2, real, after - before};
-  }
-  return best;
-}
-
 ClockModel::ClockModel(const ClockSample& first, const ClockSample& second) : anchor_(first) {
   check(second.ticks > first.ticks && second.real_ns > first.real_ns);
   ns_per_tick_ = static_cast<double>(second.real_ns - first.real_ns) / static_cast<double>(second.ticks - first.ticks);
   line_ = {second.ticks, second.real_ns, scaled(ns_per_tick_)};
-  bound_ns_ = half_width_ns(second);
+  first_ns_per_tick_ = ns_per_tick_;
+  bound_ns_ = uncertainty_ns_ = half_width_ns(second);
 }
 
 std::uint64_t ClockModel::half_width_ns(const ClockSample& sample) const noexcept {
@@ -87,7 +53,9 @@ const ClockLine& ClockModel::update(const ClockSample& sample, std::uint64_t int
   const std::uint64_t predicted = line_.ns_at(sample.ticks);
   const auto error = static_cast<std::int64_t>(sample.real_ns - predicted);
   const bool was_off = last_error_ns_ > kStepNs;
-  last_error_ns_ = static_cast<std::uint64_t>(std::abs(error)) + half_width_ns(sample);
+  last_offset_ns_ = error;
+  uncertainty_ns_ = half_width_ns(sample);
+  last_error_ns_ = static_cast<std::uint64_t>(std::abs(error)) + uncertainty_ns_;
   bound_ns_ = std::max(bound_ns_, last_error_ns_);
   if (last_error_ns_ > kStepNs) {
     // The clock was set. The rate of the counter has not changed: measure it afresh from here.
@@ -105,24 +73,113 @@ const ClockLine& ClockModel::update(const ClockSample& sample, std::uint64_t int
   return line_;
 }
 
-std::string ClockReport::text() const {
-  return fmt::format("clock: {} calibrated against CLOCK_REALTIME; policy {}; error bound {} ns{}", source, policy,
-                     error_bound_ns, steps ? fmt::format("; the system clock was set {} times", steps) : "");
+Result<ClockOptions> parse_clock_options(std::string_view text) {
+  const auto fault = [text](std::string_view why) {
+    return input_error(fmt::format(
+        "clock \"{}\": {}; want POLICY[,ticks=tsc|monotonic][,reference=/dev/ptpN] with kpt, udts, wdts or hybrid",
+        text, why));
+  };
+  ClockOptions options;
+  std::string_view rest = text;
+  for (bool first = true; first || !rest.empty(); first = false) {
+    const std::size_t comma = std::min(rest.find(','), rest.size());
+    const std::string_view part = rest.substr(0, comma);
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    constexpr std::string_view kTicks = "ticks=", kReference = "reference=";
+    if (first) {
+      const auto policy = policy_of(part);
+      if (!policy) return fault(fmt::format("no policy is called \"{}\"", part));
+      options.policy = *policy;
+    } else if (part == "ticks=tsc") {
+      options.ticks = TickSource::tsc;
+    } else if (part == "ticks=monotonic") {
+      options.ticks = TickSource::monotonic;
+    } else if (part.starts_with(kTicks)) {
+      return fault(fmt::format("no ticks are called \"{}\"", part.substr(kTicks.size())));
+    } else if (part.starts_with(kReference) && part.size() > kReference.size()) {
+      options.reference = part.substr(kReference.size());
+    } else {
+      return fault(fmt::format("\"{}\" is not known", part));
+    }
+  }
+  return options;
 }
 
-Clock::Clock(TickSource source) : source_(source), model_(first_model(source)), line_(model_.line()) {
+std::string ClockReport::text() const {
+  return fmt::format(
+      "clock: {} calibrated against {}; policy {}; error bound {} ns (offset {} +- {} ns, drift {:.3f} ppm){}{}",
+      source, reference, policy, error_bound_ns, offset_ns, uncertainty_ns, drift_ppm,
+      steps ? fmt::format("; the reference was set {} times", steps) : "",
+      failed_calibrations ? fmt::format("; it could not be read {} times", failed_calibrations) : "");
+}
+
+namespace {
+
+Result<ClockModel> first_model(ReferenceClock& reference, TickSource source) {
+  const auto first = reference.sample(source);
+  if (!first) return first.error();
+  std::this_thread::sleep_for(kFirstInterval);
+  const auto second = reference.sample(source);
+  if (!second) return second.error();
+  if (second->ticks <= first->ticks || second->real_ns <= first->real_ns) {
+    return work_error(fmt::format("calibrate {} against {}: one of them stands still or was set back meanwhile; again?",
+                                  describe(source), reference.name()));
+  }
+  return ClockModel(*first, *second);
+}
+
+// CLOCK_REALTIME can always be read; one that is set just then is read again.
+ClockModel first_real_time_model(TickSource source) {
+  for (;;) {
+    if (auto model = first_model(*real_time_reference(), source)) return *model;
+  }
+}
+
+}  // namespace
+
+Clock::Clock(std::unique_ptr<ReferenceClock> reference, TickSource source, ClockPolicy policy, const ClockModel& model)
+    : reference_(std::move(reference)), source_(source), policy_(policy), model_(model), line_(model.line()) {
   last_update_ns_ = line_.ns0;
-  last_ns_ = line_.ns0;
-  new_second();
+}
+
+Clock::Clock(TickSource source, ClockPolicy policy)
+    : Clock(real_time_reference(), source, policy, first_real_time_model(source)) {}
+
+Result<std::unique_ptr<Clock>> Clock::create(std::unique_ptr<ReferenceClock> reference, TickSource source,
+                                             ClockPolicy policy) {
+  const auto model = first_model(*reference, source);
+  if (!model) return model.error();
+  return std::unique_ptr<Clock>(new Clock(std::move(reference), source, policy, *model));
+}
+
+Result<std::unique_ptr<Clock>> Clock::open(const ClockOptions& options) {
+  if (options.ticks == TickSource::tsc && best_tick_source() != TickSource::tsc) {
+    return input_error(
+        "clock: ticks=tsc: this processor, or the host behind it, does not promise that the counter runs evenly "
+        "(CPUID 80000007H:EDX[8]); leave it away or use ticks=monotonic");
+  }
+  auto reference = real_time_reference();
+  if (!options.reference.empty()) {
+    auto ptp = open_ptp_reference(options.reference);
+    if (!ptp) return ptp.error();
+    reference = std::move(*ptp);
+  }
+  return create(std::move(reference), options.ticks.value_or(best_tick_source()), options.policy);
 }
 
 void Clock::calibrate() {
   // Acquire: pairs with the release in take_line(); the engine has read the offered line.
   if (handed_.load(std::memory_order_acquire)) return;
-  const ClockSample sample = take_clock_sample(source_);
-  const std::uint64_t now = model_.line().ns_at(sample.ticks);
-  offered_ = model_.update(sample, now - std::min(now, last_update_ns_));
+  const auto sample = reference_->sample(source_);
+  // Two looks at the same moment, or a moment before the last one, say nothing of the rate.
+  if (!sample || sample->ticks <= model_.line().tick0) {
+    ++failed_calibrations_;
+    return;
+  }
+  const std::uint64_t now = model_.line().ns_at(sample->ticks);
+  offered_ = model_.update(*sample, now - std::min(now, last_update_ns_));
   last_update_ns_ = now;
+  ++calibrations_;
   // Release: the line is written before the engine sees the flag.
   handed_.store(true, std::memory_order_release);
 }
@@ -133,20 +190,19 @@ void Clock::take_line() noexcept {
   handed_.store(false, std::memory_order_release);
 }
 
-Stamp Clock::new_second() noexcept {
-  const Stamp stamp = Stamp::of_ns(last_ns_);
-  second_ = stamp.seconds;
-  second_start_ns_ = last_ns_ - stamp.nanoseconds;
-  return stamp;
-}
-
 ClockReport Clock::report() const {
   ClockReport report;
-  report.source = source_ == TickSource::tsc ? fmt::format("tsc {:.3f} GHz", model_.ticks_per_second() / 1e9)
-                                             : std::string("CLOCK_MONOTONIC_RAW (no invariant tsc)");
-  report.policy = "kpt (each frame stamped when the polling thread takes it)";
+  report.source = describe(source_);
+  if (source_ == TickSource::tsc) report.source += fmt::format(" {:.3f} GHz", model_.ticks_per_second() / 1e9);
+  report.reference = reference_->name();
+  report.policy = name_of(policy_);
   report.error_bound_ns = model_.error_bound_ns();
   report.steps = model_.steps();
+  report.offset_ns = model_.last_offset_ns();
+  report.uncertainty_ns = model_.uncertainty_ns();
+  report.drift_ppm = model_.drift_ppm();
+  report.calibrations = calibrations_;
+  report.failed_calibrations = failed_calibrations_;
   return report;
 }
 

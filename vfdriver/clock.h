@@ -1,34 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time stamps (architecture 5.5): a counter of the processor, converted to CLOCK_REALTIME by a straight line that is
-// measured at start and measured again while running. Stamps never go backwards.
+// Time (architecture 5.5): a counter of the processor, converted to CLOCK_REALTIME or a PTP clock by a straight line
+// that is measured at start and measured again while running.
 #pragma once
-
-#include <x86intrin.h>
 
 #include <atomic>
 #include <cstdint>
 #include <ctime>
+#include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
-#include "vfdriver/record.h"
+#include "hw/result.h"
+#include "vfdriver/reference_clock.h"
+#include "vfdriver/stamp_policy.h"
+#include "vfdriver/ticks.h"
 
 namespace vigia::vf {
-
-enum class TickSource {
-  tsc,       // the processor's time stamp counter, where it is invariant
-  monotonic  // CLOCK_MONOTONIC_RAW, nanoseconds: about twice the cost per stamp
-};
-
-// Ticks of a source, any thread.
-inline std::uint64_t read_ticks(TickSource source) noexcept {
-  if (source == TickSource::tsc) [[likely]]
-    return __rdtsc();
-  timespec t{};
-  ::clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
-}
-// What this machine can do: tsc if CPUID calls it invariant.
-TickSource best_tick_source();
 
 // Nanoseconds since 1970 as a straight line over ticks: a multiplication and a shift.
 struct ClockLine {
@@ -47,14 +36,6 @@ struct ClockLine {
   }
 };
 
-// One simultaneous look at both clocks: ticks were read before and after, width apart; the real time belongs to the
-// middle, give or take half of width.
-struct ClockSample {
-  std::uint64_t ticks = 0, real_ns = 0, width_ticks = 0;
-};
-// The narrowest of several looks at CLOCK_REALTIME.
-ClockSample take_clock_sample(TickSource source);
-
 // The calibration, without any clock: samples in, lines out. Pure, so that drift and steps are tested as tables.
 class ClockModel {
  public:
@@ -72,65 +53,87 @@ class ClockModel {
   std::uint64_t last_error_ns() const noexcept { return last_error_ns_; }
   std::uint64_t steps() const noexcept { return steps_; }  // times the real clock was set by more than 10 ms
   double ticks_per_second() const noexcept { return 1e9 / ns_per_tick_; }
+  // At the last update: the real clock minus the line; what of it the look could not tell, to either side; how much
+  // faster the real clock ran against the ticks than in the first interval, in millionths.
+  std::int64_t last_offset_ns() const noexcept { return last_offset_ns_; }
+  std::uint64_t uncertainty_ns() const noexcept { return uncertainty_ns_; }
+  double drift_ppm() const noexcept { return (ns_per_tick_ / first_ns_per_tick_ - 1) * 1e6; }
 
  private:
   std::uint64_t half_width_ns(const ClockSample& sample) const noexcept;
   void measure_rate(const ClockSample& sample) noexcept;
 
   ClockSample anchor_;  // start of the interval over which the rate is measured
-  double ns_per_tick_;
+  double ns_per_tick_, first_ns_per_tick_;
   ClockLine line_;
-  std::uint64_t bound_ns_ = 0, last_error_ns_ = 0, steps_ = 0;
+  std::uint64_t bound_ns_ = 0, last_error_ns_ = 0, steps_ = 0, uncertainty_ns_ = 0;
+  std::int64_t last_offset_ns_ = 0;
 };
+
+// Where stamps come from and what they mean: of an engine.
+struct ClockOptions {
+  ClockPolicy policy = ClockPolicy::hybrid;
+  std::optional<TickSource> ticks;  // empty: the best of this machine
+  std::filesystem::path reference;  // a PTP device, /dev/ptp0; empty: CLOCK_REALTIME
+};
+// "POLICY[,ticks=tsc|monotonic][,reference=/dev/ptpN]": "hybrid", "kpt,reference=/dev/ptp0". Input errors.
+Result<ClockOptions> parse_clock_options(std::string_view text);
 
 // What a file and an operator are told.
 struct ClockReport {
-  std::string source;  // "tsc 2.445 GHz"
-  std::string policy;  // "kpt: ..."
+  std::string source;     // "tsc 2.445 GHz"
+  std::string reference;  // "CLOCK_REALTIME"
+  std::string policy;     // "kpt"
   std::uint64_t error_bound_ns = 0, steps = 0;
+  std::int64_t offset_ns = 0;        // of the reference to the stamps at the last calibration
+  std::uint64_t uncertainty_ns = 0;  // of that offset
+  double drift_ppm = 0;              // of the ticks since the first calibration
+  std::uint64_t calibrations = 0, failed_calibrations = 0;
   std::string text() const;
 };
 
-// The clock of one engine. calibrate() from one control thread, a few times a second; stamp() from the engine's thread.
+// The clock of one engine. calibrate() and report() on one control thread, a few times a second; refresh() and line()
+// on the engine's thread.
 class Clock {
  public:
-  // Calibrates for about 50 ms before it returns.
-  explicit Clock(TickSource source = best_tick_source());
+  // Calibrates against CLOCK_REALTIME, for about 50 ms before it returns.
+  explicit Clock(TickSource source = best_tick_source(), ClockPolicy policy = ClockPolicy::hybrid);
+  // Likewise against any reference; an error: it cannot be read.
+  static Result<std::unique_ptr<Clock>> create(std::unique_ptr<ReferenceClock> reference, TickSource source,
+                                               ClockPolicy policy);
+  // As the options say. Ticks that this machine cannot promise are an input error, as is a reference that is none.
+  static Result<std::unique_ptr<Clock>> open(const ClockOptions& options);
 
-  // Takes a new look at the real clock and hands the engine a new line, unless it has not picked up the last one yet.
+  // Takes a new look at the reference and hands the engine a new line, unless it has not picked up the last one yet. A
+  // reference that refuses is counted; the line goes on as it was.
   void calibrate();
   ClockReport report() const;
+  ClockPolicy policy() const noexcept { return policy_; }
+  TickSource source() const noexcept { return source_; }
 
-  // Engine's thread, once per burst: picks up a new line.
+  // Engine's thread: picks up a new line.
   void refresh() noexcept {
     // Acquire: pairs with the release in calibrate(); the line is written.
     if (handed_.load(std::memory_order_acquire)) [[unlikely]]
       take_line();
   }
-  // Engine's thread: now. Never before an earlier stamp.
-  Stamp stamp() noexcept {
-    const std::uint64_t ns = line_.ns_at(read_ticks(source_));
-    if (ns > last_ns_) [[likely]]
-      last_ns_ = ns;
-    const std::uint64_t in_second = last_ns_ - second_start_ns_;
-    if (in_second >= 1'000'000'000) [[unlikely]]
-      return new_second();
-    return {second_, static_cast<std::uint32_t>(in_second)};
-  }
+  // Engine's thread. A new line may begin behind where the last one was read: who needs order keeps it.
+  const ClockLine& line() const noexcept { return line_; }
 
  private:
+  Clock(std::unique_ptr<ReferenceClock> reference, TickSource source, ClockPolicy policy, const ClockModel& model);
   void take_line() noexcept;
-  Stamp new_second() noexcept;
 
+  const std::unique_ptr<ReferenceClock> reference_;
   const TickSource source_;
-  ClockModel model_;                  // control thread
-  std::uint64_t last_update_ns_ = 0;  // control thread
-  ClockLine offered_;                 // written while !handed_, read while handed_
+  const ClockPolicy policy_;
+  ClockModel model_;  // control thread, as to the next comment
+  std::uint64_t last_update_ns_ = 0;
+  std::uint64_t calibrations_ = 1, failed_calibrations_ = 0;
+  ClockLine offered_;  // written while !handed_, read while handed_
   std::atomic<bool> handed_{false};
 
-  ClockLine line_;  // engine's thread, as everything below
-  std::uint64_t last_ns_ = 0, second_start_ns_ = 0;
-  std::uint32_t second_ = 0;
+  ClockLine line_;  // engine's thread
 };
 
 }  // namespace vigia::vf

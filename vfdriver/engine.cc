@@ -18,7 +18,7 @@ Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, Clock& clock, const
                const hw::CounterFile& counters, EngineOptions options)
     : ports_(std::move(ports)),
       ring_(ring),
-      clock_(clock),
+      stamps_(clock, options.link_mbps),
       memory_(memory),
       options_([&] {
         options.snaplen = std::min(options.snaplen, memory.geometry().max_captured);
@@ -34,17 +34,21 @@ std::size_t Engine::burst(RxPort& port) noexcept {
     room = room.first(std::min<std::uint64_t>(room.size(), options_.max_frames - totals_.taken));
     if (room.empty()) return 0;
   }
+  stamps_.look();
   const std::size_t n = port.receive(room);
-  if (n == 0) return 0;
-  const std::size_t frames = append_burst(room.first(n));
+  if (n == 0) {
+    stamps_.nothing();
+    return 0;
+  }
+  const std::size_t frames = append_burst(room.first(n), n == room.size());
   port.release();
   ring_.publish();
   count();
   return frames;
 }
 
-std::size_t Engine::append_burst(std::span<const RxSegment> segments) noexcept {
-  clock_.refresh();
+std::size_t Engine::append_burst(std::span<const RxSegment> segments, bool full) noexcept {
+  stamps_.found(segments, full);
   std::size_t frames = 0;
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < segments.size(); ++i) {
@@ -52,7 +56,8 @@ std::size_t Engine::append_burst(std::span<const RxSegment> segments) noexcept {
     const RxSegment& first = segments[i];
     if (first.end_of_frame) [[likely]] {
       bytes += first.length;
-      if (!ring_.append(clock_.stamp(), first.data, std::min(first.length, options_.snaplen), first.length)) {
+      if (!ring_.append(stamps_.next(first.length), first.data, std::min(first.length, options_.snaplen),
+                        first.length)) {
         ++totals_.ring_full;
       }
       continue;
@@ -74,7 +79,7 @@ std::size_t Engine::append_burst(std::span<const RxSegment> segments) noexcept {
 void Engine::append_long(std::span<const RxSegment> pieces, std::uint32_t wire) noexcept {
   std::uint32_t left = std::min(wire, options_.snaplen);
   // The record's length field has 16 bits; no port of ours delivers more, a broken device may.
-  std::byte* at = ring_.claim(clock_.stamp(), left, std::min(wire, kMaxCaptured));
+  std::byte* at = ring_.claim(stamps_.next(wire), left, std::min(wire, kMaxCaptured));
   if (!at) {
     ++totals_.ring_full;
     return;
@@ -125,7 +130,6 @@ void Engine::run() {
     }
     // A dead device delivers nothing more; looked at when there is nothing better to do.
     if ((++turns & 0xff) == 0 && !alive()) break;
-    clock_.refresh();  // also when idle, or calibrate() would have to skip
     rest(idle);
   }
   // Release: pairs with running(); what this thread did is done.

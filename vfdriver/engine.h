@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "hw/counter_file.h"
-#include "vfdriver/clock.h"
+#include "vfdriver/frame_clock.h"
 #include "vfdriver/port.h"
 #include "vfdriver/ring.h"
 
@@ -21,6 +21,7 @@ struct EngineOptions {
   std::uint32_t snaplen = kMaxCaptured;  // bytes kept of a frame; at most the ring's max_captured
   bool poll = false;                     // never sleep: a core of its own
   std::uint64_t max_frames = 0;          // stop by itself after so many; 0: never
+  unsigned link_mbps = 0;                // of the cable, for stamps; 0: unknown
 };
 
 // Numbers of an engine: the ledger's engine.* accounts.
@@ -66,7 +67,7 @@ class Engine {
   bool reached_max() const noexcept { return options_.max_frames != 0 && cells_.taken.value() >= options_.max_frames; }
 
  private:
-  std::size_t append_burst(std::span<const RxSegment> segments) noexcept;
+  std::size_t append_burst(std::span<const RxSegment> segments, bool full) noexcept;
   void append_long(std::span<const RxSegment> pieces, std::uint32_t wire) noexcept;
   void count() noexcept;
   bool alive() const noexcept;
@@ -78,7 +79,7 @@ class Engine {
 
   std::vector<RxPort*> ports_;
   RingWriter& ring_;
-  Clock& clock_;
+  FrameClock stamps_;
   const RingMemory& memory_;
   const EngineOptions options_;
   Cells cells_;

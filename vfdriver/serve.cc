@@ -238,6 +238,7 @@ CaptureOptions capture_options(const ServeConfig& config, const ServeOptions& op
   capture.store_kind = config.policy;
   capture.store_retry = options.store_retry;
   capture.port.mtu = config.mtu;
+  capture.clock = config.clock;
   capture.port.tx_ring = 0;
   capture.progress = false;  // a guest's console is a terminal, and its log is kept
   capture.port.pf_wait = kPfWait;

@@ -23,6 +23,7 @@ struct ServeConfig {
   // What becomes of frames when storage is a whole ring behind.
   ListenerKind policy = ListenerKind::overwritable;
   unsigned mtu = 1500;
+  ClockOptions clock;
   std::string storage_mode;  // "virtio", "passthrough", "none"; empty: not said
 };
 

@@ -35,6 +35,11 @@ void read_capture(JsonFields fields, ServeConfig& config) {
     fields.fault("quota", "must hold at least two files of max_file");
   }
   if (auto ok = validate(config.ring); !ok) fields.fault("ring", ok.error().text);
+  if (const auto text = fields.word("clock")) {
+    const auto clock = parse_clock_options(*text);
+    if (!clock) fields.fault("clock", clock.error().text);
+    config.clock = clock ? *clock : config.clock;
+  }
   (void)fields.finish();  // its faults are the outer object's
 }
 

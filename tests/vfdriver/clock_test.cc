@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vfdriver/clock.h"
+#include "vfdriver/frame_clock.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cmath>
 #include <thread>
 
@@ -94,36 +96,158 @@ TEST(ClockModel, ClockSetBackIsApproachedAndNeverRunsBackwards) {
   EXPECT_EQ(model.steps(), 1u) << "one setting, however long it takes to follow";
 }
 
-TEST(Clock, StampsAreMonotonicAcrossCalibrationsAndNearTheRealClock) {
-  for (const TickSource source : {best_tick_source(), TickSource::monotonic}) {
-    Clock clock(source);
-    std::atomic<bool> stop{false};
-    std::thread control([&] {
-      while (!stop) {
-        clock.calibrate();
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      }
-    });
-    Stamp last{};
-    std::uint64_t worst = 0;
-    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
-    while (std::chrono::steady_clock::now() < end) {
-      clock.refresh();
-      const Stamp now = clock.stamp();
-      ASSERT_GE(now.total_ns(), last.total_ns());
-      ASSERT_LT(now.nanoseconds, 1'000'000'000u);
-      last = now;
-      timespec t{};
-      ::clock_gettime(CLOCK_REALTIME, &t);
-      const auto real = static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
-      // Later by what the call takes; only a stamp of the future would be wrong.
-      if (now.total_ns() > real) worst = std::max(worst, now.total_ns() - real);
-    }
-    stop = true;
-    control.join();
-    EXPECT_LE(worst, clock.report().error_bound_ns + 1'000) << clock.report().text();
-    EXPECT_NE(clock.report().text().find("policy kpt"), std::string::npos);
+TEST(ClockModel, TellsOffsetUncertaintyAndDrift) {
+  World world;
+  ClockModel model(world.at(0, 100), world.at(0.05, 100));
+  EXPECT_EQ(model.last_offset_ns(), 0);
+  EXPECT_EQ(model.uncertainty_ns(), 21u);
+  EXPECT_DOUBLE_EQ(model.drift_ppm(), 0);
+  world.ppm = 40;  // ticks come faster: each is shorter than it was
+  for (double t = 0.3; t < 30; t += 0.25) model.update(world.at(t, 50), 250'000'000);
+  EXPECT_NEAR(model.drift_ppm(), -40, 0.5);
+  EXPECT_EQ(model.uncertainty_ns(), 11u);
+  World late = world;
+  late.set_by = -3'000;
+  model.update(late.at(31), 1'000'000'000);
+  EXPECT_NEAR(static_cast<double>(model.last_offset_ns()), -3'000, 400);
+  EXPECT_EQ(model.steps(), 0u) << "3 us are slewed";
+}
+
+TEST(ClockModel, AnOutlierIsSlewedAndForgottenByTheLineButNotByTheBound) {
+  World world;
+  ClockModel model(world.at(0), world.at(0.05));
+  for (double t = 0.3; t < 5; t += 0.25) model.update(world.at(t), 250'000'000);
+  // The thread was away between reading the clock and the ticks: 2 ms, and the look is as wide.
+  ClockSample away = world.at(5, 5'000'000);
+  away.real_ns -= 1'000'000;
+  model.update(away, 250'000'000);
+  EXPECT_GE(model.error_bound_ns(), 2'000'000u);
+  for (double t = 5.25; t < 30; t += 0.25) model.update(world.at(t), 250'000'000);
+  EXPECT_LT(model.last_error_ns(), 1'000u);
+  EXPECT_GE(model.error_bound_ns(), 2'000'000u);
+}
+
+TEST(ClockOptions, WhatMayBeSaid) {
+  const auto all = parse_clock_options("wdts,ticks=monotonic,reference=/dev/ptp1");
+  ASSERT_TRUE(all) << all.error().text;
+  EXPECT_EQ(all->policy, ClockPolicy::wdts);
+  EXPECT_EQ(all->ticks, TickSource::monotonic);
+  EXPECT_EQ(all->reference, "/dev/ptp1");
+  const auto plain = parse_clock_options("udts");
+  ASSERT_TRUE(plain);
+  EXPECT_FALSE(plain->ticks);
+  EXPECT_TRUE(plain->reference.empty());
+  for (const char* wrong :
+       {"", "ticks=tsc", "kpt,ticks=hpet", "kpt,reference=", "kpt,kpt", "KPT", "kpt ", ",kpt", "kpt,,ticks=tsc"}) {
+    const auto refused = parse_clock_options(wrong);
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_EQ(refused.error().exit_status(), 2);
+    EXPECT_NE(refused.error().text.find("want POLICY"), std::string::npos) << refused.error().text;
   }
+}
+
+TEST(Clock, WrongReferencesAreInputErrors) {
+  for (const char* path : {"/nonexistent/ptp0", "/dev/null"}) {
+    const auto refused = Clock::open({ClockPolicy::kpt, {}, path});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().exit_status(), 2);
+    EXPECT_NE(refused.error().text.find(path), std::string::npos) << refused.error().text;
+  }
+}
+
+// A reference that follows its script.
+class Script final : public ReferenceClock {
+ public:
+  explicit Script(std::vector<std::optional<ClockSample>> samples) : samples_(std::move(samples)) {}
+  Result<ClockSample> sample(TickSource) override {
+    check(next_ < samples_.size());
+    if (const auto& s = samples_[next_++]) return *s;
+    return work_error("read the reference: gone");
+  }
+  std::string name() const override { return "a script"; }
+
+ private:
+  std::vector<std::optional<ClockSample>> samples_;
+  std::size_t next_ = 0;
+};
+
+TEST(Clock, AReferenceThatFailsIsCountedAndTheLineGoesOn) {
+  const World world;
+  auto clock = Clock::create(std::make_unique<Script>(std::vector<std::optional<ClockSample>>{
+                                 world.at(0), world.at(0.05), std::nullopt, world.at(0.04), world.at(0.5)}),
+                             TickSource::monotonic, ClockPolicy::wdts);
+  ASSERT_TRUE(clock) << clock.error().text;
+  const auto ns_at_one = (*clock)->line().ns_at(world.at(1).ticks);
+  (*clock)->calibrate();
+  (*clock)->calibrate();  // a moment before the last one
+  (*clock)->refresh();
+  EXPECT_EQ((*clock)->line().ns_at(world.at(1).ticks), ns_at_one);
+  (*clock)->calibrate();
+  const ClockReport report = (*clock)->report();
+  EXPECT_EQ(report.failed_calibrations, 2u);
+  EXPECT_EQ(report.calibrations, 2u);
+  EXPECT_EQ(report.reference, "a script");
+  EXPECT_EQ(report.policy, "wdts");
+  EXPECT_NE(report.text().find("could not be read 2 times"), std::string::npos) << report.text();
+}
+
+TEST(Clock, AReferenceThatStandsStillIsRefused) {
+  const World world;
+  auto clock =
+      Clock::create(std::make_unique<Script>(std::vector<std::optional<ClockSample>>{world.at(0), world.at(0)}),
+                    TickSource::tsc, ClockPolicy::kpt);
+  ASSERT_FALSE(clock);
+  EXPECT_EQ(clock.error().exit_status(), 1);
+}
+
+TEST(FrameClock, StampsAreMonotonicAcrossCalibrationsAndNearTheRealClock) {
+  const std::array<std::byte, 60> frame{};
+  const RxSegment segment{frame.data(), frame.size(), true};
+  for (const ClockPolicy policy : {ClockPolicy::kpt, ClockPolicy::hybrid}) {
+    for (const TickSource source : {best_tick_source(), TickSource::monotonic}) {
+      Clock clock(source, policy);
+      FrameClock stamps(clock, 10'000);
+      std::atomic<bool> stop{false};
+      std::thread control([&] {
+        while (!stop) {
+          clock.calibrate();
+          std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        }
+      });
+      Stamp last{};
+      std::uint64_t worst = 0;
+      const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+      while (std::chrono::steady_clock::now() < end) {
+        stamps.look();
+        stamps.nothing();
+        stamps.look();
+        stamps.found({&segment, 1}, false);
+        const Stamp now = stamps.next(segment.length);
+        ASSERT_GE(now.total_ns(), last.total_ns());
+        ASSERT_LT(now.nanoseconds, 1'000'000'000u);
+        last = now;
+        timespec t{};
+        ::clock_gettime(CLOCK_REALTIME, &t);
+        const auto real = static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(t.tv_nsec);
+        // Later by what the call takes; only a stamp of the future would be wrong.
+        if (now.total_ns() > real) worst = std::max(worst, now.total_ns() - real);
+      }
+      stop = true;
+      control.join();
+      EXPECT_LE(worst, clock.report().error_bound_ns + 1'000) << clock.report().text();
+      EXPECT_NE(clock.report().text().find("policy " + std::string(name_of(policy))), std::string::npos);
+    }
+  }
+}
+
+TEST(FrameClock, ABurstWithoutAnEndIsOneFrame) {
+  const std::array<std::byte, 60> bytes{};
+  const RxSegment half{bytes.data(), bytes.size(), false};
+  Clock clock;
+  FrameClock stamps(clock, 10'000);
+  stamps.look();
+  stamps.found({&half, 1}, false);
+  EXPECT_NE(stamps.next(60).total_ns(), 0u);
 }
 
 }  // namespace

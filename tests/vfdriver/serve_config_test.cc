@@ -28,13 +28,14 @@ TEST(ServeConfig, ANameIsEnough) {
   EXPECT_EQ(config->policy, ListenerKind::overwritable);
   EXPECT_EQ(config->mtu, 1500u);
   EXPECT_EQ(config->storage_mode, "");
+  EXPECT_EQ(config->clock.policy, ClockPolicy::hybrid);
 }
 
 TEST(ServeConfig, EveryKey) {
   const auto config = parse_serve_config(
       R"({"role": "probe", "name": "p1", "mac": "02:00:00:00:00:03", "port_vlan": 7, "mtu": 9000, "hugepages": 16,
           "storage": {"mode": "virtio"}, "capture": {"ring": "8M", "snaplen": 96, "policy": "lossless",
-          "max_file": 4194304, "quota": "8M"}})",
+          "max_file": 4194304, "quota": "8M", "clock": "kpt,reference=/dev/ptp0"}})",
       "c.json");
   ASSERT_TRUE(config) << config.error().text;
   EXPECT_EQ(config->ring.data_bytes, 8u << 20);
@@ -44,6 +45,8 @@ TEST(ServeConfig, EveryKey) {
   EXPECT_EQ(config->policy, ListenerKind::lossless);
   EXPECT_EQ(config->mtu, 9000u);
   EXPECT_EQ(config->storage_mode, "virtio");
+  EXPECT_EQ(config->clock.policy, ClockPolicy::kpt);
+  EXPECT_EQ(config->clock.reference, "/dev/ptp0");
 }
 
 TEST(ServeConfig, FaultsNameFileAndKey) {
@@ -56,6 +59,7 @@ TEST(ServeConfig, FaultsNameFileAndKey) {
       {R"({"name": 1})", "c.json: name: want a text in quotes"},
       {R"({"name": "a/b"})", "c.json: name: "},
       {R"({"name": ""})", "c.json: name: "},
+      {R"({"name": "a", "capture": {"clock": "ktp"}})", "clock: clock \"ktp\": no policy is called \"ktp\""},
       {R"({"name": "a", "role": "tenant"})", "role: this service is a probe's"},
       {R"({"name": "a", "nam": 1})", "nam: unknown key; did you mean name?"},
       {"{\"name\": \"a\", \"\\u001b[2J\": 1}", "c.json: \\u001b[2J: unknown key"},

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stamps of an engine: its clock's ticks at each look, made into a time for each frame by the clock's policy.
+//
+// Ticks are read twice per burst, never per frame. That is also what kpt needs: receive() reads the done bits of a
+// burst one after the other within nanoseconds (benchmarks/bench_engine.cc, done_bits), so each frame's moment lies on
+// the straight line between the two readings.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "vfdriver/clock.h"
+#include "vfdriver/port.h"
+#include "vfdriver/record.h"
+#include "vfdriver/stamp_policy.h"
+
+namespace vigia::vf {
+
+// The engine's thread alone. The clock outlives it.
+class FrameClock {
+ public:
+  // link_mbps: 0 where it is unknown.
+  FrameClock(Clock& clock, unsigned link_mbps) noexcept : clock_(clock), policy_(clock.policy(), link_mbps) {}
+
+  // Before each look at a queue.
+  void look() noexcept {
+    clock_.refresh();
+    begin_ = read_ticks(clock_.source());
+  }
+  // The look found nothing.
+  void nothing() noexcept { empty_ = begin_; }
+  // The look found these, full: as many as there was room for. next() follows for each frame.
+  void found(std::span<const RxSegment> segments, bool full) noexcept {
+    const std::uint64_t end = read_ticks(clock_.source());
+    const ClockLine& line = clock_.line();
+    Look look{line.ns_at(begin_), line.ns_at(end), 0, 0, full};
+    for (const RxSegment& segment : segments) {
+      look.bytes += segment.length;
+      look.frames += segment.end_of_frame ? 1 : 0;
+    }
+    if (!segments.empty() && !segments.back().end_of_frame) ++look.frames;  // a port that breaks its word
+    if (empty_ != 0) policy_.found_nothing(line.ns_at(empty_));
+    empty_ = 0;
+    policy_.found(look);
+  }
+  // The next frame's stamp, never before an earlier one; bytes: its length on the wire without FCS.
+  Stamp next(std::uint32_t bytes) noexcept {
+    const std::uint64_t ns = policy_.next(bytes);
+    const std::uint64_t in_second = ns - second_start_ns_;
+    if (in_second >= 1'000'000'000) [[unlikely]]
+      return new_second(ns);
+    return {second_, static_cast<std::uint32_t>(in_second)};
+  }
+
+ private:
+  Stamp new_second(std::uint64_t ns) noexcept {
+    const Stamp stamp = Stamp::of_ns(ns);
+    second_ = stamp.seconds;
+    second_start_ns_ = ns - stamp.nanoseconds;
+    return stamp;
+  }
+
+  Clock& clock_;
+  StampPolicy policy_;
+  std::uint64_t begin_ = 0, empty_ = 0;  // ticks; empty_ 0: the last look found frames
+  std::uint64_t second_start_ns_ = 0;
+  std::uint32_t second_ = 0;
+};
+
+}  // namespace vigia::vf

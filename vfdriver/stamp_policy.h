@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// When did each frame of a burst arrive? The polling thread knows when it looked, when it saw the done bits, and how
+// long the frames are; a policy makes a time of it for each frame (T, 4.2). Pure arithmetic in nanoseconds, without a
+// clock of its own, so that policies are compared on modelled arrivals (tests/vfdriver/stamp_policy_test.cc).
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace vigia::vf {
+
+enum class ClockPolicy : std::uint8_t {
+  kpt,    // the moment at which the polling thread saw the frame's done bit
+  udts,   // a burst is spread evenly over the time since the last stamp
+  wdts,   // ... in proportion to the frames' time on the wire
+  hybrid  // kpt while the link is idle, wdts while it is saturated, between them what the looks leave open
+};
+// "kpt", "udts", "wdts", "hybrid".
+std::string_view name_of(ClockPolicy policy) noexcept;
+std::optional<ClockPolicy> policy_of(std::string_view name) noexcept;
+// One sentence for people who read a file: what its stamps mean.
+std::string_view meaning_of(ClockPolicy policy) noexcept;
+
+// What a frame occupies on the cable beside its bytes: FCS 4, preamble 8, gap 12 (IEEE 802.3).
+constexpr std::uint32_t kWireOverhead = 24;
+
+// A look at a queue that found frames. Nanoseconds of one clock that never runs backwards.
+struct Look {
+  std::uint64_t begin_ns = 0, end_ns = 0;  // just before and just after the done bits were read
+  std::uint32_t frames = 0;                // 1 and more
+  std::uint64_t bytes = 0;                 // of all of them, without FCS
+  bool full = false;                       // the burst had no more room: others may wait behind it
+};
+
+// The stamps of one queue, in order. One thread, the engine's. With several queues in one ring one policy serves them
+// all: a ring has one order of stamps.
+class StampPolicy {
+ public:
+  // link_mbps: of the cable; 0: unknown, then hybrid never takes the link for saturated.
+  explicit StampPolicy(ClockPolicy policy, unsigned link_mbps = 0) noexcept;
+
+  // A look that began then found nothing: whatever is found later was not there yet.
+  void found_nothing(std::uint64_t begin_ns) noexcept { not_before_ = begin_ns; }
+  // A look found frames; next() follows for each of them.
+  void found(const Look& look) noexcept;
+  // The stamp of the next frame of the burst, of so many bytes. Never before an earlier one, never after the look's
+  // end.
+  std::uint64_t next(std::uint32_t bytes) noexcept {
+    weight_ += per_frame_ + per_byte_ * bytes;
+    // A device that names other lengths here than there gets the look's end, nothing later.
+    last_ = std::min(start_ + static_cast<std::uint64_t>(static_cast<double>(weight_) * ns_per_weight_ + 0.5), limit_);
+    return last_;
+  }
+
+  ClockPolicy policy() const noexcept { return policy_; }
+  // Share of the link's capacity in use lately, 0 to 1 and a little more; 0 where the link's rate is unknown.
+  double load() const noexcept { return load_time_ > 0 ? load_wire_ / load_time_ : 0; }
+  // Hybrid: how long the device seems to hold finished frames back to report them together, nanoseconds.
+  double hold_ns() const noexcept { return hold_; }
+
+ private:
+  void spread(double from, double to, const Look& look) noexcept;
+  void found_hybrid(const Look& look) noexcept;
+  bool counts_on(double late) noexcept;
+  void learn_load(double wire, double gap, bool full) noexcept;
+  void learn_hold(double beyond_first, double since_empty) noexcept;
+
+  const ClockPolicy policy_;
+  const std::uint32_t per_frame_, per_byte_;  // a frame's share of its burst: per_frame_ + per_byte_ * bytes
+  const double wire_ns_per_byte_;             // 0: unknown
+
+  // This burst
+  std::uint64_t start_ = 0, limit_ = 0, weight_ = 0;
+  double ns_per_weight_ = 0;
+
+  std::uint64_t last_ = 0;        // the last stamp
+  std::uint64_t not_before_ = 0;  // when the queue was last seen empty
+  std::uint64_t seen_ = 0;        // end of the last look that found frames
+
+  // Hybrid
+  double load_wire_ = 0, load_time_ = 0;      // wire time in so much time
+  double waited_wire_ = 0, waited_time_ = 0;  // likewise of full bursts in a row, not known yet
+  unsigned full_in_a_row_ = 0;
+  bool was_full_ = false;
+  double hold_ = 0, jitter_ = 0;
+};
+
+}  // namespace vigia::vf
