@@ -299,7 +299,10 @@ Result<Done> bring_up(Port& port, const std::function<void(std::string_view)>& s
   return Done{};
 }
 
-void announce(hw::Bar& bar) { bar.set(reg::CTRL_EXT, 0, CtrlExt::pfrstd | CtrlExt::drv_load); }
+void announce(hw::Bar& bar) {
+  bar.clear(reg::CTRL_EXT, 0, CtrlExt::pfrstd);  // it acts when it is set, and it may have been set before
+  bar.set(reg::CTRL_EXT, 0, CtrlExt::pfrstd | CtrlExt::drv_load);
+}
 
 void tear_down(hw::PciFunction& function, hw::Bar& bar) {
   mask_interrupts(bar);

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "hw/ixgbe/regs_pf.h"
+#include "pfdriver/bring_up.h"
 
 namespace vigia::pf {
 namespace {
@@ -18,6 +19,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kLockLimit{100};
 // After this an unread message of ours may be overwritten: drivers that poll read at most 1 s late.
 constexpr milliseconds kReadLimit{1000};
+// Linux VF drivers take no notice of a PF that came back within 10 s of their own last reset.
+constexpr milliseconds kRemindAfter{12000};
 constexpr unsigned kPerCause = 16;  // VFs in a PFMBICR word: requests below, acknowledgements above
 
 std::uint32_t request_bit(unsigned vf) { return 1u << vf % kPerCause; }
@@ -49,13 +52,41 @@ void MailboxService::service(Clock::time_point now) {
     if (line.unread_since && now - *line.unread_since > kReadLimit) line.unread_since.reset();
     if (line.out) try_send(vf, now);
   }
+  if (remind_at_ && now >= *remind_at_) remind(now);
+}
+
+void MailboxService::announce_pf(Clock::time_point now) {
+  tell_to_reset(now);
+  announce(bar_);
+  remind_at_ = now + kRemindAfter;
+}
+
+void MailboxService::tell_to_reset(Clock::time_point now) {
+  for (unsigned vf = 0; vf < lines_.size(); ++vf) {
+    const auto nack = decide_ack(host_.state(vf));
+    if (!nack) continue;
+    lines_[vf] = Line{};
+    queue(vf, *nack, 1, false, now);
+    lines_[vf].nacked = true;
+  }
+}
+
+// Only where it is needed: RSTD is every VF's, and one that is at work may reset once more for it.
+void MailboxService::remind(Clock::time_point now) {
+  remind_at_.reset();
+  bool waits = false;
+  for (unsigned vf = 0; vf < lines_.size(); ++vf) waits |= lines_[vf].heard && !host_.state(vf).clear_to_send;
+  if (!waits) return;
+  tell_to_reset(now);
+  announce(bar_);
 }
 
 void MailboxService::ping_all(bool leaving, Clock::time_point now) {
   for (unsigned vf = 0; vf < lines_.size(); ++vf) {
     Line& line = lines_[vf];
     if (leaving) line = Line{};  // nothing that it has not read yet matters any more
-    if (line.out) continue;      // it is about to hear from us anyway
+    if (!leaving && !host_.state(vf).clear_to_send) continue;
+    if (line.out) continue;  // it is about to hear from us anyway
     queue(vf, ping(host_.state(vf), leaving), 1, false, now);
   }
 }
@@ -74,6 +105,7 @@ void MailboxService::serve_request(unsigned vf, Clock::time_point now) {
   bar_.write(reg::PFMAILBOX, vf, PfBit::ack);
   Line& line = lines_[vf];
   line = Line{};  // an older message of ours is of no interest to a VF that asks anew
+  line.heard = true;
   Decision decision = decide(request, host_.state(vf), host_.policy(vf));
   if (auto done = perform(vf, decision); !done) {
     host_.remark(vf, Event::refusal, done.error().text);
@@ -89,6 +121,7 @@ void MailboxService::serve_ack(unsigned vf, Clock::time_point now) {
   bar_.write(reg::PFMBICR, vf / kPerCause, ack_bit(vf));
   Line& line = lines_[vf];
   line.unread_since.reset();
+  line.heard = true;
   if (line.out || line.nacked) return;
   if (const auto nack = decide_ack(host_.state(vf))) {
     queue(vf, *nack, 1, false, now);

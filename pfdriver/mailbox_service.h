@@ -42,7 +42,13 @@ class MailboxService {
 
   // One pass: for each VF its reset, then at most one request, then its acknowledgement. Bounded work whatever VFs do.
   void service(Clock::time_point now);
-  // Tells every VF that something changed. leaving: that it must reset, because the PF goes.
+  // The PF is up: VFs may reset, and those whose driver has worked with an earlier PF must. The PF's reset has taken
+  // their interrupts, so such a driver learns of it by polling RSTD; one of API 1.5 then looks for a message once, and
+  // takes none for a sign that all is well. So the message comes first, RSTD second. Linux ignores both within 10 s of
+  // its own last reset: service() repeats them once, later, if a VF was heard that has still not reset.
+  void announce_pf(Clock::time_point now);
+  // Tells every VF that something changed. leaving: that it must reset, because the PF goes. Otherwise VFs that have to
+  // reset are left alone: they have been told, and a ping would overwrite it.
   void ping_all(bool leaving, Clock::time_point now);
   // A message waits for a VF to let go of its mailbox: service() wants to be called again within a millisecond.
   bool pending() const;
@@ -58,7 +64,11 @@ class MailboxService {
     std::optional<Outgoing> out;
     std::optional<Clock::time_point> unread_since;  // our last message, until the VF's ACK
     bool nacked = false;                            // told to reset already; once is enough until it asks again
+    bool heard = false;                             // since the PF was announced
   };
+
+  void tell_to_reset(Clock::time_point now);
+  void remind(Clock::time_point now);
 
   void serve_reset(unsigned vf);
   void serve_request(unsigned vf, Clock::time_point now);
@@ -77,6 +87,7 @@ class MailboxService {
   VfHost& host_;
   unsigned queues_per_pool_;
   std::vector<Line> lines_;  // one per VF
+  std::optional<Clock::time_point> remind_at_;
 };
 
 }  // namespace vigia::pf

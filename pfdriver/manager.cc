@@ -56,7 +56,7 @@ Result<std::unique_ptr<Manager>> Manager::start(hw::PciFunction& function, PfCon
   if (auto up = bring_up(port); !up) return up.error();
   manager->image_ = read_image(**bar);
   if (auto applied = manager->apply(manager->config_); !applied) return applied.error();
-  announce(**bar);
+  manager->mailboxes_.announce_pf(Clock::now());
   manager->link_ = (bar.value()->read(reg::LINKS) & hw::ixgbe::Links::up) != 0;
   return manager;
 }

@@ -351,7 +351,6 @@ TEST(Mailbox, FunctionResetAcknowledgementAndPing) {
 
   EXPECT_EQ(ping(ready(), false)[0], 0x2000'0100u);
   EXPECT_EQ(ping(ready(), true)[0], 0x0000'0100u);
-  EXPECT_EQ(ping(VfState{}, false)[0], 0x0000'0100u);
 }
 
 }  // namespace

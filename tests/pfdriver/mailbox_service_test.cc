@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "tests/pfdriver/fake_nic.h"
@@ -168,7 +169,7 @@ TEST_F(Service, Pings) {
   reset(0);
   service_.ping_all(false, now_);
   EXPECT_EQ(reply(0)[0], 0x2000'0100u);
-  EXPECT_EQ(reply(7)[0], 0x0000'0100u);
+  EXPECT_FALSE(nic_.vf_has_message(7)) << "it has to reset, and has been told by other means";
   service_.ping_all(false, now_);
   EXPECT_FALSE(nic_.vf_has_message(0)) << "the last one has not been acknowledged";
   nic_.vf_acks(0);
@@ -176,6 +177,54 @@ TEST_F(Service, Pings) {
   EXPECT_EQ(reply(0)[0], 0x2000'0100u);
   service_.ping_all(true, now_);
   EXPECT_EQ(reply(0)[0], 0x0000'0100u) << "the last one of all waits for nothing";
+}
+
+// What a driver of API 1.5 needs, which looks for a message when it sees RSTD and at no other time.
+TEST_F(Service, EveryVfIsToldToResetBeforeThePfIsAnnounced) {
+  reset(5);
+  nic_.written.clear();
+  service_.announce_pf(now_);
+  for (const unsigned vf : {0u, 7u, 19u}) EXPECT_EQ(reply(vf)[0], 0x4000'0000u);
+  EXPECT_FALSE(nic_.vf_has_message(5)) << "it has reset already";
+  const auto told = std::find(nic_.written.rbegin(), nic_.written.rend(), reg::PFMAILBOX.at(19));
+  const auto raised = std::find(nic_.written.rbegin(), nic_.written.rend(), reg::CTRL_EXT.at());
+  EXPECT_LT(raised - nic_.written.rbegin(), told - nic_.written.rbegin());
+  EXPECT_NE(nic_.get(reg::CTRL_EXT.at()) & hw::ixgbe::CtrlExt::pfrstd, 0u);
+  nic_.vf_acks(7);
+  pass();
+  EXPECT_FALSE(nic_.vf_has_message(7));
+}
+
+TEST_F(Service, APingLeavesWhatAVfWasToldByTheAnnouncement) {
+  service_.announce_pf(now_);
+  service_.ping_all(false, now_);
+  pass(milliseconds(1100));
+  EXPECT_EQ(reply(7)[0], 0x4000'0000u);
+}
+
+TEST_F(Service, AVfThatHeardOfThePfAndDidNotResetIsRemindedOnce) {
+  service_.announce_pf(now_);
+  (void)reply(2);
+  nic_.vf_acks(2);
+  pass(milliseconds(11'900));
+  EXPECT_FALSE(nic_.vf_has_message(2));
+  nic_.written.clear();
+  pass(milliseconds(200));
+  EXPECT_EQ(reply(2)[0], 0x4000'0000u);
+  EXPECT_THAT(nic_.written, testing::Contains(reg::CTRL_EXT.at()));
+  nic_.vf_acks(2);
+  nic_.written.clear();
+  pass(milliseconds(60'000));
+  EXPECT_FALSE(nic_.vf_has_message(2)) << "or it could make the others reset for ever";
+  EXPECT_THAT(nic_.written, testing::Not(testing::Contains(reg::CTRL_EXT.at())));
+}
+
+TEST_F(Service, NobodyIsRemindedForVfsThatWereNeverHeardOrHaveReset) {
+  service_.announce_pf(now_);
+  reset(3);
+  nic_.written.clear();
+  pass(milliseconds(13'000));
+  EXPECT_THAT(nic_.written, testing::Not(testing::Contains(reg::CTRL_EXT.at())));
 }
 
 TEST_F(Service, AnUnreadMessageIsOverwrittenAfterASecond) {
@@ -199,6 +248,7 @@ TEST_F(Service, APingNeverOverwritesARequest) {
 }
 
 TEST_F(Service, AVfThatHoldsTheLockMissesAPing) {
+  reset(0);
   nic_.vf_takes_lock(0, true);
   service_.ping_all(false, now_);
   EXPECT_TRUE(service_.pending());

@@ -33,6 +33,12 @@ class VfSide {
   }
 
   void function_reset() { bar_.write(vf_reg::VFCTRL, hw::ixgbe::Ctrl::rst); }
+  // One look at its mailbox register; what is cleared by it is remembered as drivers do.
+  std::uint32_t look() {
+    const std::uint32_t now = bar_.read(vf_reg::VFMAILBOX);
+    seen_ |= now & VfBit::read_to_clear;
+    return now;
+  }
   bool reset_done() {
     (void)wait(VfBit::rstd);
     return (bar_.read(vf_reg::VFMAILBOX) & VfBit::rsti) == 0;
@@ -40,6 +46,7 @@ class VfSide {
 
   mbx::Message ask(const mbx::Message& request, bool upgraded = false) {
     EXPECT_TRUE(take_lock());
+    seen_ = 0;  // as drivers do: what came before is of no interest now
     for (unsigned w = 0; w < mbx::kWords; ++w) bar_.write(vf_reg::VFMBMEM, w, request[w]);
     bar_.write(vf_reg::VFMAILBOX, VfBit::req | (upgraded ? VfBit::vfu : 0));
     EXPECT_TRUE(wait(VfBit::pfack));
@@ -61,7 +68,7 @@ class VfSide {
   bool wait(std::uint32_t bits) {
     return static_cast<bool>(wait_until("mailbox", milliseconds(3000), [&] {
       manager_->service();
-      seen_ |= bar_.read(vf_reg::VFMAILBOX) & VfBit::read_to_clear;
+      (void)look();
       return (seen_ & bits) == bits;
     }));
   }
@@ -72,9 +79,7 @@ class VfSide {
     return static_cast<bool>(wait_until("VFU", milliseconds(3000), [&] {
       manager_->service();
       bar_.write(vf_reg::VFMAILBOX, VfBit::vfu);
-      const std::uint32_t now = bar_.read(vf_reg::VFMAILBOX);
-      seen_ |= now & VfBit::read_to_clear;
-      return (now & VfBit::vfu) != 0;
+      return (look() & VfBit::vfu) != 0;
     }));
   }
   std::unique_ptr<hw::PciFunction> function_;
@@ -203,6 +208,8 @@ TEST_F(OnSoftnic, APfThatDiesComesBackAndVfsResetAgain) {
   pf_.reset();
   start();
   EXPECT_EQ(manager_->show().rules.size(), 1u);
+  EXPECT_EQ(web.look(), VfBit::rstd | VfBit::pfsts) << "both at once, for Linux looks for a message when it sees RSTD";
+  EXPECT_EQ(web.word0(), mbx::kFailure);
   EXPECT_TRUE(web.reset_done());
   EXPECT_EQ(web.ask(mbx::Id::set_lpe, 0, 1518)[0], 0x4000'0005u) << "it has to reset first";
   EXPECT_EQ(web.ask(mbx::Id::reset)[0], 0x8000'0001u);
