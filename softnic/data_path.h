@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "softnic/arrival_log.h"
 #include "softnic/chip.h"
 #include "softnic/filter_decode.h"
 #include "softnic/pacer.h"
@@ -30,6 +31,9 @@ class DataPath {
   bool run(std::uint64_t now_ns);
   // After registers changed: what the data path had decoded.
   void decode();
+
+  // From now on the log is told when each frame of the wire arrived; with Timing::intel_82599. It outlives this.
+  void keep_arrivals(ArrivalLog& log) { arrivals_ = &log; }
 
   void start_wire(std::uint64_t now_ns);
   bool wire_started() const { return started_; }
@@ -92,7 +96,7 @@ class DataPath {
   bool receive_burst();
   Wait look_ahead(FrameBytes frame, const Classified& c);
   bool hold_wire(Wait wait);
-  void receive(FrameBytes frame, const Classified& c, Wait wait);
+  bool receive(FrameBytes frame, const Classified& c, Wait wait);
   bool count_verdict(Verdict verdict);
   void accept(FrameBytes frame, const L2Key& l2);
 
@@ -126,6 +130,7 @@ class DataPath {
   std::uint64_t held_since_ns_ = 0;
   WireClock clock_;
   LineRate line_;
+  ArrivalLog* arrivals_ = nullptr;  // may be null
   PcieBudget budget_;
 
   std::uint64_t now_ns_ = 0;

@@ -25,14 +25,18 @@ bool DataPath::receive_burst() {
       wire_ended_ = moved = true;
       break;
     }
-    const bool due = live_ != nullptr || clock_.due(held_->departure_ns, now_ns_);
-    if (!due || (timed_ && !line_.free(now_ns_))) break;
+    if (live_ == nullptr && !clock_.due(held_->departure_ns, now_ns_)) break;
     const FrameBytes frame = held_->bytes;
+    const auto on_cable = static_cast<std::uint32_t>(frame.size()) + kLayer1Overhead;
+    const std::uint64_t ready_ns = live_ == nullptr ? clock_.at(held_->departure_ns) : 0;
+    const std::uint64_t arrival_ns = timed_ ? line_.arrival_ns(now_ns_, ready_ns, on_cable) : now_ns_;
+    if (arrival_ns > now_ns_) break;
     const Classified c(*this, frame);
     const Wait wait = look_ahead(frame, c);
     if (closed_loop_ && hold_wire(wait)) break;
-    if (timed_) line_.take(now_ns_, static_cast<std::uint32_t>(frame.size()) + kLayer1Overhead);
-    receive(frame, c, wait);
+    if (timed_) line_.take(now_ns_, ready_ns, on_cable);
+    const bool delivered = receive(frame, c, wait);
+    if (arrivals_ != nullptr) arrivals_->add(arrival_ns, static_cast<std::uint32_t>(frame.size()), delivered);
     held_ = nullptr;
     moved = true;
   }
@@ -96,26 +100,32 @@ void DataPath::accept(FrameBytes frame, const L2Key& l2) {
   }
 }
 
-// wait: what look_ahead() said.
-void DataPath::receive(FrameBytes frame, const Classified& c, Wait wait) {
+// wait: what look_ahead() said. Whether some pool gets the frame, if it has descriptors.
+bool DataPath::receive(FrameBytes frame, const Classified& c, Wait wait) {
   ++tally_.sent;
   tally_.sent_bytes += frame.size();
   if (!receive_on_) {
     ++tally_.disabled;
-  } else if (!count_verdict(c.selection.verdict)) {
-    return;
-  } else if (c.pools == 0) {
+    return false;
+  }
+  if (!count_verdict(c.selection.verdict)) return false;
+  if (c.pools == 0) {
     accept(frame, c.l2);
     ++tally_.no_pool;
-  } else if (wait == Wait::no) {
+    return false;
+  }
+  if (wait == Wait::no) {
     accept(frame, c.l2);
     write_to_targets(frame, c, false);
-  } else if (buffer_.room_for(frame.size())) {
-    accept(frame, c.l2);
-    enqueue(frame, c, true);
-  } else {
-    ++tally_.missed;
+    return true;
   }
+  if (!buffer_.room_for(frame.size())) {
+    ++tally_.missed;
+    return false;
+  }
+  accept(frame, c.l2);
+  enqueue(frame, c, true);
+  return true;
 }
 
 }  // namespace vigia::softnic

@@ -56,6 +56,9 @@ class Device {
   // Queues of a function that were stopped for a fault, by "vf3.rx_faults" and the like; zeros left out.
   std::map<std::string, std::uint64_t> faults() const;
 
+  // See DataPath. now_ns of run_once() must be CLOCK_MONOTONIC's then.
+  void keep_arrivals(ArrivalLog& log) { data_path_->keep_arrivals(log); }
+
   TxPcap* tx_pcap() { return data_path_->tx_pcap(); }
   const Wire* wire() const { return data_path_->wire(); }
   LiveWire* live_wire() { return data_path_->live_wire(); }  // nullptr: none, or a wire without a peer

@@ -67,7 +67,7 @@ constexpr std::string_view kFooter =
     "  vigia-softnic --dir /run/lab --vfs 2 --wire gen:size=64,flows=4096,count=10000000 --exit-when-done";
 
 struct Options {
-  std::string dir, wire, dump, tx_pcap, timing = "none", doorbells = "map", counters, stats_json;
+  std::string dir, wire, dump, tx_pcap, arrivals, timing = "none", doorbells = "map", counters, stats_json;
   unsigned vfs = 1, start_when_ready = 0;
   int cpu = -1;
   bool exit_when_done = false, json_events = false;
@@ -93,6 +93,10 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--dump", o.dump, "Write what the wire would send to FILE.pcapng or FILE.pcap and end: no device")
       ->type_name("FILE");
   app.add_option("--tx-pcap", o.tx_pcap, "Keep the frames that leave the port in FILE.pcapng or FILE.pcap")
+      ->type_name("FILE");
+  app.add_option("--arrivals", o.arrivals,
+                 "Write when each frame of the wire had arrived at the port, to judge stamps by: entries of 16 bytes,\n"
+                 "u64 nanoseconds since 1970, u32 bytes, u32 delivered; needs --timing 82599 and a wire with an end")
       ->type_name("FILE");
   app.add_option("--timing", o.timing,
                  "none: as fast as memory allows. 82599: 10 Gb/s, 512 KiB packet buffer and PCIe Gen2 x8, so that "
@@ -181,6 +185,7 @@ class Program {
     auto device = Device::create(d, std::move(wire), std::move(tx_pcap));
     if (!device) return device.error();
     p.device_ = std::move(*device);
+    if (auto kept = p.keep_arrivals(); !kept) return kept.error();
     return p;
   }
 
@@ -245,8 +250,12 @@ class Program {
       const bool written = std::fputs(text.c_str(), stats_.get()) >= 0 && std::fclose(stats_.release()) == 0;
       if (!written) return os_error("write --stats-json " + options_.stats_json);
     }
-    if (TxPcap* tx = device_->tx_pcap()) return tx->close();
-    return Done{};
+    Result<Done> result = Done{};
+    if (arrivals_) result = arrivals_->close();
+    if (TxPcap* tx = device_->tx_pcap()) {
+      if (auto closed = tx->close(); !closed && result) result = closed;
+    }
+    return result;
   }
 
  private:
@@ -258,6 +267,19 @@ class Program {
   static constexpr std::uint64_t kQuietNs = 100'000'000;
 
   explicit Program(Options options) : options_(std::move(options)) {}
+
+  Result<Done> keep_arrivals() {
+    if (options_.arrivals.empty()) return Done{};
+    const std::uint64_t frames = device_->wire() != nullptr ? device_->wire()->total_frames() : 0;
+    if (options_.timing != "82599" || frames == 0) {
+      return input_error("--arrivals: needs --timing 82599, which knows them, and a --wire with an end");
+    }
+    auto log = ArrivalLog::create(options_.arrivals, frames);
+    if (!log) return log.error();
+    arrivals_ = std::make_unique<ArrivalLog>(std::move(*log));
+    device_->keep_arrivals(*arrivals_);
+    return Done{};
+  }
 
   // How long to sleep now, unless a socket wakes us.
   std::chrono::nanoseconds rest(std::uint64_t now, std::uint64_t idle_ns) const {
@@ -294,6 +316,7 @@ class Program {
 
   Options options_;
   std::unique_ptr<std::FILE, CloseFile> stats_;
+  std::unique_ptr<ArrivalLog> arrivals_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<Server> server_;
   bool started_ = false, done_ = false;

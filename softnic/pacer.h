@@ -39,6 +39,8 @@ class WireClock {
  public:
   // The moment that departure time 0 means. Until then nothing is due.
   void start(std::uint64_t now_ns) noexcept;
+  // On the caller's clock; after start().
+  std::uint64_t at(std::uint64_t departure_ns) const noexcept { return start_ns_ + departure_ns; }
   bool due(std::uint64_t departure_ns, std::uint64_t now_ns) const noexcept;
   // Nanoseconds to sleep at most before that frame is due: 0 when it is. ~0 before start().
   std::uint64_t until(std::uint64_t departure_ns, std::uint64_t now_ns) const noexcept;

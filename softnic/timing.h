@@ -12,21 +12,28 @@ enum class Timing : std::uint8_t {
   intel_82599,  // 10 Gb/s at layer 1; PCIe Gen2 x8 upstream (reference 16.2)
 };
 
-// The port's cable takes one byte in 0.8 ns.
+// The port's cable, which carries one byte in 0.8 ns and one frame at a time.
 class LineRate {
  public:
-  bool free(std::uint64_t now_ns) const noexcept { return now_ns >= free_at_ns_; }
-  void take(std::uint64_t now_ns, std::uint32_t layer1_bytes) noexcept {
-    // A loop that comes late may catch up a little: frames were waiting for the port meanwhile.
-    tenths_ += 8 * layer1_bytes;
-    free_at_ns_ = std::max(free_at_ns_ + kLateNs, now_ns) - kLateNs + tenths_ / 10;
-    tenths_ %= 10;
+  // When a frame that was ready to leave at ready_ns has arrived whole: it counts for a receiver from then on. Nobody
+  // is served before now - 20 us: a loop that comes late catches up that much, the frames were on the cable meanwhile;
+  // beyond it they waited at the other end. (20 us is below the time that the packet buffer holds, 420 us.)
+  std::uint64_t arrival_ns(std::uint64_t now_ns, std::uint64_t ready_ns, std::uint32_t layer1_bytes) const noexcept {
+    return (begin(now_ns, ready_ns) + 8 * (layer1_bytes - kGapBytes) + 9) / 10;
+  }
+  void take(std::uint64_t now_ns, std::uint64_t ready_ns, std::uint32_t layer1_bytes) noexcept {
+    free_at_ = begin(now_ns, ready_ns) + 8 * layer1_bytes;
   }
 
  private:
-  static constexpr std::uint64_t kLateNs = 20'000;  // below the time that the packet buffer holds (420 us)
-  std::uint64_t free_at_ns_ = 0;
-  std::uint32_t tenths_ = 0;  // of a nanosecond, carried over
+  static constexpr std::uint64_t kLate = 200'000;
+  static constexpr std::uint32_t kGapBytes = 12;
+  // All in tenths of a nanosecond.
+  std::uint64_t begin(std::uint64_t now_ns, std::uint64_t ready_ns) const noexcept {
+    const std::uint64_t now = 10 * now_ns;
+    return std::max({free_at_, 10 * ready_ns, now - std::min(now, kLate)});
+  }
+  std::uint64_t free_at_ = 0;
 };
 
 // Bytes that the device may still send to memory: a bucket that fills at the slot's rate.
