@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every stamp policy makes of the same looks at a port (benchmarks/parts/timestamps.py): polls as the engine does,
+// copies the frames as it does, keeps the times of its looks, and lets each policy judge them afterwards. So policies
+// are compared on the same frames of the same run.
+//
+// usage: stamp_looks DEVICE FRAMES OUT [CPU]: ends after FRAMES frames, or 2 s after the last one.
+// OUT: per frame u32 bytes, u32 frames in its burst, and a u64 for each of kpt, udts, wdts, hybrid: nanoseconds.
+#include <fmt/core.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "vfdriver/frame_clock.h"
+#include "vfdriver/ring.h"
+#include "vfdriver/vf_device.h"
+
+namespace {
+
+using namespace vigia;
+using std::chrono::steady_clock;
+
+constexpr std::size_t kBurst = 32;
+constexpr std::size_t kCopyBytes = 64u << 20;  // leaves the caches, as a ring does
+constexpr std::chrono::milliseconds kCalibrateEvery{250}, kQuiet{2000}, kPatience{60'000};
+
+struct Seen {
+  std::uint64_t empty_ns;  // 0: the look before found frames too
+  vf::Look look;
+};
+struct Row {
+  std::uint32_t bytes, burst;
+  std::array<std::uint64_t, 4> stamps;
+};
+
+struct Recording {
+  std::vector<Seen> looks;
+  std::vector<std::uint32_t> bytes;
+};
+
+// One thread does it all: a calibration costs some microseconds, four times a second.
+Recording record(vf::RxPort& port, vf::Clock& clock, std::size_t frames) {
+  Recording r;
+  r.looks.reserve(frames);
+  r.bytes.reserve(frames + kBurst);
+  std::vector<std::byte> copies(kCopyBytes + vf::kMaxRecord, std::byte{1});
+  std::array<vf::RxSegment, kBurst> segments;
+  std::size_t at = 0;
+  std::uint64_t empty = 0;
+  auto last = steady_clock::now() + kPatience - kQuiet, next = steady_clock::now();
+  for (std::uint64_t turn = 0; r.bytes.size() < frames; ++turn) {
+    const std::uint64_t begin = vf::read_ticks(clock.source());
+    const std::size_t n = port.receive(segments);
+    if (n == 0) {
+      empty = begin;
+      if ((turn & 0xff) != 0) continue;
+      const auto now = steady_clock::now();
+      if (now > last + kQuiet || !port.alive()) break;
+      if (now >= next) {
+        clock.calibrate();
+        clock.refresh();
+        next = now + kCalibrateEvery;
+      }
+      continue;
+    }
+    const std::uint64_t end = vf::read_ticks(clock.source());
+    const vf::ClockLine& line = clock.line();
+    vf::Look look{line.ns_at(begin), line.ns_at(end), 0, 0, n == kBurst};
+    std::uint32_t length = 0;
+    for (const vf::RxSegment& segment : std::span(segments).first(n)) {
+      vf::copy_frame(copies.data() + at + vf::kRecordHeader, segment.data, segment.length);
+      at = (at + vf::kRecordHeader + segment.length) % kCopyBytes;
+      length += segment.length;
+      if (!segment.end_of_frame) continue;
+      ++look.frames;
+      look.bytes += length;
+      r.bytes.push_back(std::exchange(length, 0));
+    }
+    port.release();
+    r.looks.push_back({empty != 0 ? line.ns_at(empty) : 0, look});
+    empty = 0;
+    if ((turn & 0xf) == 0) last = steady_clock::now();
+  }
+  return r;
+}
+
+std::vector<Row> judge(const Recording& r, unsigned link_mbps) {
+  std::vector<Row> rows(r.bytes.size());
+  for (const vf::ClockPolicy name :
+       {vf::ClockPolicy::kpt, vf::ClockPolicy::udts, vf::ClockPolicy::wdts, vf::ClockPolicy::hybrid}) {
+    vf::StampPolicy policy(name, link_mbps);
+    std::size_t i = 0;
+    for (const Seen& seen : r.looks) {
+      if (seen.empty_ns != 0) policy.found_nothing(seen.empty_ns);
+      policy.found(seen.look);
+      for (std::uint32_t k = 0; k < seen.look.frames; ++k, ++i) {
+        rows[i].bytes = r.bytes[i];
+        rows[i].burst = seen.look.frames;
+        rows[i].stamps[static_cast<std::size_t>(name)] = policy.next(r.bytes[i]);
+      }
+    }
+  }
+  return rows;
+}
+
+int fail(const std::string& text) {
+  fmt::print(stderr, "stamp_looks: {}\n", text);
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 4) return fail("usage: stamp_looks DEVICE FRAMES OUT [CPU]");
+  if (argc > 4) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(static_cast<unsigned>(std::atoi(argv[4])), &set);
+    if (::pthread_setaffinity_np(::pthread_self(), sizeof(set), &set) != 0) return fail("cannot pin to that CPU");
+  }
+  vf::PortOptions options;
+  options.rx_ring = 32768;  // frames wait there while the machine has something else to do: none is to be lost
+  options.tx_ring = 0;
+  auto device = vf::open_port(argv[1], options);
+  if (!device) return fail(device.error().text);
+  const auto info = (*device)->info();
+  if (!info) return fail(info.error().text);
+  vf::Clock clock;
+  const Recording recording = record((*device)->queue(0), clock, std::strtoull(argv[2], nullptr, 10));
+  const auto rows = judge(recording, info->link_mbps);
+  std::ofstream out(argv[3], std::ios::binary);
+  // SAFETY: plain integers, written as they lie in memory.
+  out.write(reinterpret_cast<const char*>(rows.data()), static_cast<std::streamsize>(rows.size() * sizeof(Row)));
+  out.close();
+  if (!out) return fail(os_error(std::string("write ") + argv[3]).text);
+  fmt::print("{} frames, {} bursts, link {} Mb/s; {}\n", rows.size(), recording.looks.size(), info->link_mbps,
+             clock.report().text());
+  return 0;
+}
