@@ -61,7 +61,7 @@ void StampPolicy::spread(double from, double to, const Look& look) noexcept {
   const double weight = static_cast<double>(per_frame_) * look.frames + static_cast<double>(per_byte_ * look.bytes);
   from = std::floor(from);
   start_ = last_ + static_cast<std::uint64_t>(from);
-  ns_per_weight_ = (to - from) / weight;
+  ns_per_weight_ = (to - from) / std::max(weight, 1.0);  // a look says it found frames, and may be wrong
 }
 
 void StampPolicy::found(const Look& look) noexcept {

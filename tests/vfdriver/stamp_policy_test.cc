@@ -167,24 +167,26 @@ const NamedTraffic kTraffic[] = {
     {"trains", [](double load, std::size_t n) { return trains(load, n); }},
 };
 
+class OnMachine : public testing::TestWithParam<std::size_t> {};
+INSTANTIATE_TEST_SUITE_P(StampPolicyModel, OnMachine, testing::Range<std::size_t>(0, std::size(kMachines)));
+
 // The goal of the clock: whatever the load, hybrid is no worse than 1.1 times the best of the others (2 ns are what
 // rounding to whole nanoseconds leaves).
-TEST(StampPolicyModel, HybridIsAsGoodAsTheBestAtAnyLoad) {
-  for (const NamedMachine& m : kMachines) {
-    for (const NamedTraffic& t : kTraffic) {
-      for (const double load : {0.01, 0.03, 0.1, 0.25, 0.5, 0.7, 0.9, 0.95, 0.99, 1.0}) {
-        const auto arrivals = t.make(load, 8000);
-        double best = 1e18;
-        std::string table;
-        for (const ClockPolicy policy : {ClockPolicy::kpt, ClockPolicy::udts, ClockPolicy::wdts}) {
-          const Errors e = judge(policy, arrivals, m.machine);
-          best = std::min(best, e.sd);
-          table += std::string(name_of(policy)) + " " + std::to_string(e.sd) + "  ";
-        }
-        const double hybrid = judge(ClockPolicy::hybrid, arrivals, m.machine).sd;
-        EXPECT_LE(hybrid, 1.1 * best + 2)
-            << m.name << ", " << t.name << ", load " << load << ": " << table << "hybrid " << hybrid;
+TEST_P(OnMachine, HybridIsAsGoodAsTheBestAtAnyLoad) {
+  const NamedMachine& m = kMachines[GetParam()];
+  for (const NamedTraffic& t : kTraffic) {
+    for (const double load : {0.01, 0.03, 0.1, 0.25, 0.5, 0.7, 0.9, 0.95, 0.99, 1.0}) {
+      const auto arrivals = t.make(load, 20'000);
+      double best = 1e18;
+      std::string table;
+      for (const ClockPolicy policy : {ClockPolicy::kpt, ClockPolicy::udts, ClockPolicy::wdts}) {
+        const Errors e = judge(policy, arrivals, m.machine);
+        best = std::min(best, e.sd);
+        table += std::string(name_of(policy)) + " " + std::to_string(e.sd) + "  ";
       }
+      const double hybrid = judge(ClockPolicy::hybrid, arrivals, m.machine).sd;
+      EXPECT_LE(hybrid, 1.1 * best + 2) << m.name << ", " << t.name << ", load " << load << ": " << table << "hybrid "
+                                        << hybrid;
     }
   }
 }
