@@ -104,6 +104,7 @@ class Session {
 
  private:
   std::vector<RxPort*> ports();
+  CaptureDescription describe() const;
   Result<std::unique_ptr<Store>> make_store();
   void start_engine();
   void stop_engine();
@@ -141,18 +142,21 @@ std::vector<RxPort*> Session::ports() {
   return all;
 }
 
+CaptureDescription Session::describe() const {
+  return {fmt::format("{} VF {}, {}", info_.driver, info_.mac.text(), info_.device), options_.name, options_.tap,
+          clock_->report().text(), std::min(options_.snaplen, options_.ring.max_captured)};
+}
+
 Result<std::unique_ptr<Store>> Session::make_store() {
   if (options_.out.empty() && options_.raw.empty()) return std::unique_ptr<Store>();
   auto joined = table_.join(ring_, options_.store_kind);
   if (!joined) return joined.error();
   RingReader reader = RingReader::local(ring_, table_, *joined);
   if (!options_.raw.empty()) {
-    return create_raw_store(std::move(reader), {options_.raw, options_.name, options_.quota, options_.store_retry},
-                            counters_);
+    return create_raw_store(std::move(reader),
+                            {options_.raw, options_.name, options_.quota, options_.store_retry, describe()}, counters_);
   }
-  const CaptureDescription description{fmt::format("{} VF {}, {}", info_.driver, info_.mac.text(), info_.device),
-                                       options_.name, options_.tap, clock_->report().text(),
-                                       std::min(options_.snaplen, options_.ring.max_captured)};
+  const CaptureDescription description = describe();
   return create_file_store(std::move(reader), options_.out, *format_of(options_.out), description, counters_);
 }
 
@@ -209,6 +213,7 @@ Result<Done> Session::run() {
 
   const CaptureReport final_report = report(false);
   if (store_) {
+    store_->describe(describe());
     auto finished = store_->finish(summary_of(final_report));
     if (!finished && result) result = finished;
   }
@@ -230,6 +235,7 @@ Result<Done> Session::watch() {
     const auto now = steady_clock::now();
     if (now >= next_calibration) {
       clock_->calibrate();
+      if (store_) store_->describe(describe());
       next_calibration = now + kCalibrateEvery;
     }
     if (options_.progress && terminal_.tty() && now >= next_progress) {

@@ -35,12 +35,12 @@ Result<Done> convert_file(const ConvertOptions& options) {
   }
   auto in = open_capture(options.in);
   if (!in) return in.error();
-  auto out = create_capture_file(options.out, *format,
-                                 {"converted from " + options.in.string(), options.in.stem(), "", "", 0});
+  auto out = create_capture_file(
+      options.out, *format, {"converted from " + options.in.string(), options.in.stem(), "", (*in)->report().clock, 0});
   if (!out) return out.error();
   auto done = convert(**in, **out, *format);
   // Also after an error: what was read before it is whole.
-  auto finished = (*out)->finish({});
+  auto finished = (*out)->finish({0, 0, (*in)->report().clock});
   const ReadReport& report = (*in)->report();
   for (const std::string& remark : report.remarks) log::warning("{}", remark);
   if (!done) return done.error();

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "hw/log.h"
+#include "vfdriver/clock_notes.h"
 #include "vfdriver/pcapng_writer.h"
 
 namespace vigia::vf {
@@ -96,6 +98,9 @@ Result<std::unique_ptr<FrameWriter>> create_capture_file(const std::filesystem::
                                                          const CaptureDescription& description) {
   auto file = OutputFile::create(path);
   if (!file) return file.error();
+  if (format == FileFormat::raw && !description.comment.empty()) {
+    if (auto noted = write_notes(path, description); !noted) log::warning("{}", noted.error().text);
+  }
   return write_captures_to(std::move(*file), format, description);
 }
 

@@ -84,6 +84,7 @@ Result<Json> file_info(const fs::path& path) {
             {"wire_bytes", r.wire_bytes},
             {"truncated_files", r.truncated_files},
             {"missing_frames", r.missing_frames},
+            {"clock", r.clock},
             {"remarks", r.remarks}};
   if (r.frames > 0) {
     json["first"] = stamp_text(r.first);

@@ -6,6 +6,8 @@
 
 #include <array>
 
+#include "vfdriver/clock_notes.h"
+
 namespace vigia::vf {
 namespace {
 
@@ -15,7 +17,9 @@ struct Close {
 
 class PcapReader final : public FrameReader {
  public:
-  PcapReader(std::unique_ptr<pcap_t, Close> pcap, std::string path) : pcap_(std::move(pcap)), path_(std::move(path)) {}
+  PcapReader(std::unique_ptr<pcap_t, Close> pcap, std::string path) : pcap_(std::move(pcap)), path_(std::move(path)) {
+    report_.clock = read_pcapng_clock(path_);
+  }
 
   // libpcap does not tell pcap from pcapng; the version does (pcapng is 1.0, pcap 2.4).
   std::string format() const override { return ::pcap_major_version(pcap_.get()) == 1 ? "pcapng" : "pcap"; }

@@ -10,6 +10,8 @@
 #include <charconv>
 #include <fstream>
 
+#include "vfdriver/clock_notes.h"
+
 namespace vigia::vf {
 
 namespace fs = std::filesystem;
@@ -95,6 +97,7 @@ void RawFile::cut(std::uint64_t bytes) noexcept {
     ::unlink(path_.c_str());
     std::error_code ignored;
     fs::remove(fs::path(path_).replace_extension(".idx"), ignored);
+    fs::remove(notes_path(path_), ignored);
     return;
   }
   const auto end = static_cast<off_t>(bytes);
@@ -133,6 +136,7 @@ unsigned make_room(const fs::path& directory, std::string_view name, std::uint64
   unsigned deleted = 0;
   for (std::size_t i = 0; i < files.size() && total + room > quota; ++i) {
     fs::remove(files[i], ignored);
+    fs::remove(notes_path(files[i]), ignored);
     fs::remove(files[i].replace_extension(".idx"), ignored);
     total -= sizes[i];
     ++deleted;

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "hw/fd.h"
+#include "vfdriver/clock_notes.h"
 #include "vfdriver/raw_files.h"
 
 namespace vigia::vf {
@@ -62,6 +63,8 @@ Result<Done> RawReader::open_file() {
   offset_ = 0;
   end_of_file_ = false;
   frames_in_file_ = false;
+  // Of several files the last one's: its error bound is that of the whole capture.
+  if (auto clock = read_raw_clock(files_[file_]); !clock.empty()) report_.clock = std::move(clock);
   look_for_gap();
   return Done{};
 }

@@ -21,6 +21,7 @@ struct ReadReport {
   std::uint64_t missing_frames = 0;  // that a RAW directory's index shows to be missing between its files
   std::uint64_t truncated_files = 0;
   Stamp first, last;                 // of the first and the last frame
+  std::string clock;                 // what the capture says of its clock (clock_notes.h); empty: nothing
   std::vector<std::string> remarks;  // one sentence per thing that is not whole
 };
 

@@ -88,13 +88,23 @@ void Store::count(const StoreTotals& totals) noexcept {
   cells_.disk_dropped.set(totals.disk_dropped);
 }
 
+void Store::describe(CaptureDescription description) {
+  const std::lock_guard lock(words_mutex_);
+  description_ = std::move(description);
+}
+
+CaptureDescription Store::description() const {
+  const std::lock_guard lock(words_mutex_);
+  return description_;
+}
+
 std::string Store::problem() const {
-  const std::lock_guard lock(problem_mutex_);
+  const std::lock_guard lock(words_mutex_);
   return problem_;
 }
 
 void Store::set_problem(std::string text) {
-  const std::lock_guard lock(problem_mutex_);
+  const std::lock_guard lock(words_mutex_);
   problem_ = std::move(text);
 }
 

@@ -44,6 +44,8 @@ class Store {
 
   // Any thread.
   StoreTotals totals() const noexcept;
+  // Any thread: what files that begin or end from now on say of themselves, where they have no summary at their end.
+  void describe(CaptureDescription description);
   // Any thread: why nothing is stored at the moment, in words; empty while the disk takes what it is given.
   std::string problem() const;
   // Any thread: the number of the first RAW file that was created; 0: none yet, or another kind of store.
@@ -54,6 +56,7 @@ class Store {
   void count(const StoreTotals& totals) noexcept;
   bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
   void set_problem(std::string text);
+  CaptureDescription description() const;
   void tell_first_file(std::uint64_t number) noexcept { first_file_.store(number, std::memory_order_relaxed); }
 
  private:
@@ -63,8 +66,9 @@ class Store {
   Cells cells_;
   std::atomic<bool> abandoned_{false};
   std::atomic<std::uint64_t> first_file_{0};  // a number for others, orders nothing
-  mutable std::mutex problem_mutex_;
+  mutable std::mutex words_mutex_;
   std::string problem_;
+  CaptureDescription description_;
 };
 
 // Frame by frame into a file that is created here.
@@ -74,10 +78,11 @@ Result<std::unique_ptr<Store>> create_file_store(RingReader reader, const std::f
 
 struct RawStoreOptions {
   std::filesystem::path directory;  // created if need be
-  std::string name;                 // files are NAME-00000001.raw, .idx and so on; numbers go on after existing ones
-  std::uint64_t quota = 0;          // bytes that the files of this name may take together; 0: no limit
+  std::string name;         // files are NAME-00000001.raw, .idx, .json and so on; numbers go on after existing ones
+  std::uint64_t quota = 0;  // bytes that the files of this name may take together; 0: no limit
   // How long after a refusal of the disk a new file is begun; 0: never, and creating the store needs a disk that works.
   std::chrono::milliseconds retry{0};
+  CaptureDescription description{};  // of the first files; describe() replaces it
 };
 
 // Whole blocks, straight from the ring's memory. The reader is at the beginning of the stream, and the ring's landmarks

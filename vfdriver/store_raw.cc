@@ -14,6 +14,7 @@
 
 #include "hw/log.h"
 #include "vfdriver/block_queue.h"
+#include "vfdriver/clock_notes.h"
 #include "vfdriver/raw_files.h"
 #include "vfdriver/store.h"
 
@@ -45,7 +46,10 @@ class RawStore final : public Store {
   void begin_without_disk(Error error) { fail({}, std::move(error)); }
 
   void run() override;
-  Result<Done> finish(const CaptureSummary&) override { return failure_ ? Result<Done>(*failure_) : Done{}; }
+  Result<Done> finish(const CaptureSummary&) override {
+    note_clock();
+    return failure_ ? Result<Done>(*failure_) : Done{};
+  }
   std::optional<Error> failure() const override { return failure_; }
   const fs::path& path() const noexcept override { return options_.directory; }
 
@@ -69,6 +73,7 @@ class RawStore final : public Store {
   void fail(const Block& block, Error error);
   void lapped(const Block& block);
   void forget_writes();
+  void note_clock();
   void discard(bool all);
   void try_again();
   void tell(std::uint64_t open_frames = 0, std::uint64_t open_bytes = 0);
@@ -100,6 +105,7 @@ RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::Counter
       segment_bytes_(ring_.geometry().segment_bytes),
       // SAFETY: aligned_alloc of a multiple of its alignment, freed by AlignedFree.
       bounce_(static_cast<std::byte*>(std::aligned_alloc(kPage, kBlockBytes + kPage))) {
+  describe(options_.description);
   check(bounce_ != nullptr && reader_.point().position == 0 && ring_.geometry().mark_bytes == kBlockBytes);
 }
 
@@ -120,8 +126,10 @@ Result<Done> RawStore::open_file(std::uint64_t base) {
   if (!file) return file.error();
   ++number_;
   if (first_file() == 0) tell_first_file(number_);
+  note_clock();  // of the file before: with the error bound as it is now
   file_ = std::make_shared<RawFile>(std::move(*file));
   file_base_ = base;
+  note_clock();
   return Done{};
 }
 
@@ -307,6 +315,12 @@ void RawStore::write_open_block(const RingPoint& end, bool last) {
   } else {
     tell(frames, bytes);
   }
+}
+
+void RawStore::note_clock() {
+  const CaptureDescription description = this->description();
+  if (!file_ || description.comment.empty()) return;
+  if (auto noted = write_notes(file_->path(), description); !noted) log::warning("{}", noted.error().text);
 }
 
 void RawStore::forget_writes() {
