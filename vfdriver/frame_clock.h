@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stamps of an engine: its clock's ticks at each look, made into a time for each frame by the clock's policy.
 //
-// Ticks are read twice per burst, never per frame. That is also what kpt needs: receive() reads the done bits of a
-// burst one after the other within nanoseconds (benchmarks/bench_engine.cc, done_bits), so each frame's moment lies on
-// the straight line between the two readings.
+// Ticks are read twice per burst, never per frame. That serves kpt too: receive() reads the done bits of a burst one
+// after the other and copies nothing, so each frame's moment lies between the two readings, in their order.
 #pragma once
 
 #include <cstdint>
