@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import images  # noqa: E402
 from channel import Failed  # noqa: E402
 
-PARTS = ["tenants", "ixgbevf", "dpdk-vf", "dpdk-pf", "ixgbe-pf"]
+PARTS = ["tenants", "ixgbevf", "dpdk-vf", "dpdk-pf", "ixgbe-pf", "disk"]
 
 
 def run_part(module, image: str) -> dict:

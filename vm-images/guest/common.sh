@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=dash
-# Sourced by the init of each image. Runs under busybox ash as process 1, before anything else.
+# Sourced by the init of each image, where it runs under busybox ash as process 1, and by the setup of a disk image.
 
 readonly RUN=/run/vigia
 readonly CONFIG=$RUN/config.json
@@ -15,13 +15,17 @@ start_system() {
   mkdir -p /dev/pts /dev/shm "$RUN"
   mount -t devpts devpts /dev/pts
   mount -t tmpfs tmpfs /dev/shm
+  load_modules
+  name_ports
+}
+
+load_modules() {
   while read -r module; do
     case "$module" in
       *\?) modprobe -q "${module%?}" 2>/dev/null || true ;; # wanted where the machine has it
       *) modprobe "$module" || say "cannot load the kernel module $module: what needs it will not work" ;;
     esac
   done </usr/lib/vigia/modules
-  name_ports
 }
 
 # What udev does elsewhere: /dev/virtio-ports/NAME for each named virtio-serial port.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Debian packages, unpacked but not configured, in a folder that images copy from.
+# Debian packages: unpacked but not configured, in a folder that images copy from; or installed, as a system in a tar file.
 
 # The sources.list lines of a suite, from the mirror that this machine's own apt uses.
 # shellcheck disable=SC2154  # backports: the recipe's
@@ -17,19 +17,26 @@ sources() {
 }
 
 # debian_tree SUITE PACKAGES: sets $tree to the folder with the unpacked packages; unpacks them unless that was done before.
-# PACKAGES.tsv (name, version) and FILES.tsv (package, file) lie in its folder /vigia.
-debian_tree() {
-  local suite=$1 packages=$2 key place
+# packages.tsv (name, version) and files.tsv (package, file) lie in its folder vigia.
+debian_tree() { cached unpack "$1" "$2"; }
+
+# debian_system SUITE PACKAGES: sets $tree to a folder with system.tar, a Debian with these packages installed, and
+# vigia/packages.tsv.
+debian_system() { cached install_system "$1" "$2"; }
+
+# cached HOW SUITE PACKAGES: what the function HOW makes of them, from the cache if it is there.
+cached() {
+  local how=$1 suite=$2 packages=$3 key place
   # shellcheck disable=SC2086  # words
-  key=$({ declare -f unpack; echo "$suite $backports"; printf '%s\n' $packages | sort; } | sha256sum | cut -c1-16)
+  key=$({ declare -f "$how"; echo "$suite $backports"; printf '%s\n' $packages | sort; } | sha256sum | cut -c1-16)
   place=$images/.cache/$name.$key
   if [ ! -d "$place" ] || [ "$update" = yes ]; then
     say "$name: fetching packages of $suite (a minute or so)"
     # Mirrors and networks fail for moments: what apt's own retries did not mend is tried once more from the start.
-    unpack "$suite" "$packages" "$work/debian" || {
+    "$how" "$suite" "$packages" "$work/debian" || {
       say "$name: mmdebstrap failed, trying once more:"$'\n'"$(tail -n 20 "$work/mmdebstrap.log")"
       rm -rf "$work/debian"
-      unpack "$suite" "$packages" "$work/debian" || { tail -n 20 "$work/mmdebstrap.log" >&2; die "$name: mmdebstrap failed"; }
+      "$how" "$suite" "$packages" "$work/debian" || { tail -n 20 "$work/mmdebstrap.log" >&2; die "$name: mmdebstrap failed"; }
     }
     if [ -d "$place" ] && cmp -s "$work/debian/vigia/packages.tsv" "$place/vigia/packages.tsv"; then
       say "$name: no package changed"
@@ -58,4 +65,16 @@ unpack() {
     "$suite" - - 2>"$work/mmdebstrap.log" |
     tar -x --no-same-owner --exclude=./dev --exclude=./var --exclude=./usr/share/doc --exclude=./usr/share/man \
       --exclude=./usr/share/locale -C "$into"
+}
+
+# Installed as a machine has them, without what only people read. Host keys and logs are made when the guest first boots.
+install_system() {
+  local suite=$1 packages=$2 into=$3
+  mkdir -p "$into/vigia"
+  # shellcheck disable=SC2046,SC2086  # words
+  sources "$suite" | mmdebstrap --quiet --variant=minbase --format=tar --include="$(printf '%s,' $packages)" \
+    --aptopt='Acquire::Retries "5"' $(printf -- '--dpkgopt=path-exclude=/usr/share/%s/* ' doc man info locale lintian) \
+    "$suite" "$into/system.tar" - 2>"$work/mmdebstrap.log" || return 1
+  tar -xOf "$into/system.tar" ./var/lib/dpkg/status | awk '/^Package:/ { name = $2 } /^Version:/ { print name "\t" $2 }' |
+    sort >"$into/vigia/packages.tsv"
 }

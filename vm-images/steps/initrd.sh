@@ -5,16 +5,12 @@
 plan_guest() {
   debian_tree "$suite" "$packages $kernel"
   release=$(basename "$tree"/usr/lib/modules/*)
-  local program
-  for program in $own; do
-    [ -x "$programs_of_ours/$program" ] || die "$name: $programs_of_ours/$program is missing: ./dev build"
-  done
+  expect_own
 }
 
 inputs_guest() {
   cat "$tree/vigia/packages.tsv"
-  local program
-  for program in $own; do own_files "$program" | sort | xargs sha256sum | cut -d' ' -f1; done
+  own_hashes
 }
 
 make_guest() {
@@ -26,7 +22,7 @@ make_guest() {
   put_programs
   put_modules
   put_guest_side
-  put_own
+  put_own "$root" usr/bin
   "$here/kernel-elf" "$tree/boot/vmlinuz-$release" "$work/image/vmlinux"
   pack "$root" >"$work/image/initrd.img"
   package_list >"$work/packages.tsv"
@@ -116,31 +112,11 @@ put_guest_side() {
   chmod 755 "$root/etc/acpi/PWRF/00000080"
   case $init in
     tenant)
-      cp "$here/guest/run-script" "$root/usr/lib/vigia/"
+      cp "$here"/guest/{tenant-setup,run-script} "$root/usr/lib/vigia/"
       mkdir -p "$root"/etc/nginx "$root"/var/{log,lib}/nginx
       cp "$here/guest/nginx.conf" "$root/etc/nginx/" ;;
     probe) cp "$here"/guest/probe-{setup,service} "$root/usr/lib/vigia/" ;;
   esac
-}
-
-# A program of ours and its libraries, one path a line.
-own_files() {
-  echo "$programs_of_ours/$1"
-  ldd "$programs_of_ours/$1" | sed -n 's#^.*[ \t]\(/[^ ]*\) (0x.*#\1#p'
-}
-
-# Our programs bring the libraries they were linked with, loader included: the guest's Debian may be another than ours.
-put_own() {
-  local program file
-  for program in $own; do
-    mkdir -p "$root/opt/vigia/lib"
-    for file in $(own_files "$program"); do cp -L --preserve=mode "$file" "$root/opt/vigia/lib/"; done
-    strip --strip-debug "$root/opt/vigia/lib/$program" 2>/dev/null || true
-    # shellcheck disable=SC2016  # the guest's shell expands it
-    printf '#!/bin/sh\nexec /opt/vigia/lib/ld-linux-x86-64.so.2 --library-path /opt/vigia/lib /opt/vigia/lib/%s "$@"\n' "$program" \
-      >"$root/usr/bin/$program"
-    chmod 755 "$root/usr/bin/$program"
-  done
 }
 
 # A folder as a compressed cpio archive (with "." itself: the mode of /): sorted names, one time, one owner, no inode numbers of
