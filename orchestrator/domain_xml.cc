@@ -171,33 +171,36 @@ void add_network(xml_node devices, const VmSpec& spec, const Placement& placemen
   }
 }
 
-void add_disk(xml_node devices, const std::string& file, bool block, std::string_view format, char letter,
-              const DomainFiles& files, bool iothread) {
+// A disk of a guest. What the host's storage refuses, the guest is told: it must not stand still in silence.
+xml_node add_disk(xml_node devices, const std::string& file, bool block, char letter, const Placement& placement) {
   xml_node disk = add(devices, "disk");
   set(disk, "type", block ? "block" : "file");
   set(disk, "device", "disk");
   xml_node driver = add(disk, "driver");
   set(driver, "name", "qemu");
-  set(driver, "type", format);
-  set(driver, "cache", "none");
-  set(driver, "io", files.io_uring ? "io_uring" : "native");
-  if (iothread) set(driver, "iothread", 1);
+  set(driver, "error_policy", "report");
+  if (!placement.iothread_cpus.empty()) set(driver, "iothread", 1);
   set(add(disk, "source"), block ? "dev" : "file", file);
   xml_node target = add(disk, "target");
   set(target, "dev", fmt::format("vd{}", letter));
   set(target, "bus", "virtio");
+  return driver;
 }
 
 void add_storage(xml_node devices, const VmSpec& spec, const Placement& placement, const DomainFiles& files) {
-  const bool iothread = !placement.iothread_cpus.empty();
   char letter = 'a';
   if (!files.disk.empty()) {
-    const bool qcow2 = files.disk.extension() == ".qcow2";
-    add_disk(devices, files.disk.string(), false, qcow2 ? "qcow2" : "raw", letter++, files, iothread);
+    // Nobody needs it after the VM, and it may lie in memory, where cache=none is not to be had.
+    xml_node driver = add_disk(devices, files.overlay(spec.name).string(), false, letter++, placement);
+    set(driver, "type", "qcow2");
+    set(driver, "cache", "unsafe");
   }
   if (spec.storage.mode == StorageMode::virtio) {
     const bool block = spec.storage.path.starts_with("/dev/");
-    add_disk(devices, spec.storage.path, block, "raw", letter, files, iothread);
+    xml_node driver = add_disk(devices, spec.storage.path, block, letter, placement);
+    set(driver, "type", "raw");
+    set(driver, "cache", "none");
+    set(driver, "io", files.io_uring ? "io_uring" : "native");
   }
   if (spec.storage.mode == StorageMode::passthrough) add_hostdev(devices, spec.storage.path);
 }

@@ -24,12 +24,14 @@ struct DomainFiles {
   std::filesystem::path kernel;    // with initrd: direct boot; empty: boot from disk
   std::filesystem::path initrd;
   std::string cmdline;            // of the kernel, as the image wants it; empty: only a console
-  std::filesystem::path disk;     // qcow2 of the system; empty: the system is in initrd
-  std::filesystem::path run_dir;  // for NAME.channel, NAME.shell and NAME.console.log
-  bool io_uring = false;          // the emulator's block layer can use it
+  std::filesystem::path disk;     // image of the system, which stays as it is; empty: the system is in initrd
+  std::filesystem::path run_dir;  // for NAME.channel, NAME.shell, NAME.console.log and NAME.qcow2
+  bool io_uring = false;          // the host's kernel lets QEMU use it
 
   std::filesystem::path channel(std::string_view vm) const { return run_dir / (std::string(vm) + ".channel"); }
   std::filesystem::path shell(std::string_view vm) const { return run_dir / (std::string(vm) + ".shell"); }
+  // What the VM writes on its system's disk; for as long as it is up.
+  std::filesystem::path overlay(std::string_view vm) const { return run_dir / (std::string(vm) + ".qcow2"); }
   std::filesystem::path console_log(std::string_view vm) const { return run_dir / (std::string(vm) + ".console.log"); }
 };
 

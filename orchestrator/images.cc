@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <linux/io_uring.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -54,6 +57,17 @@ fs::path emulator_of(const HostDirs& dirs) {
   return fs::exists(runtime) ? runtime : fs::path("/usr/bin/qemu-system-x86_64");
 }
 
+// Whether QEMU, as whatever user it runs, may use io_uring: the kernel has it and reserves it for nobody
+// (Documentation/admin-guide/sysctl/kernel.rst, io_uring_disabled).
+bool kernel_has_io_uring() {
+  int reserved = 0;
+  std::ifstream("/proc/sys/kernel/io_uring_disabled") >> reserved;
+  io_uring_params wanted{};
+  const long ring = reserved == 0 ? ::syscall(SYS_io_uring_setup, 1u, &wanted) : -1;
+  if (ring >= 0) ::close(static_cast<int>(ring));
+  return ring >= 0;
+}
+
 }  // namespace
 
 HostDirs HostDirs::from_environment() {
@@ -64,6 +78,7 @@ Result<DomainFiles> find_image(const HostDirs& dirs, std::string_view image) {
   DomainFiles files;
   files.run_dir = dirs.run;
   files.emulator = emulator_of(dirs);
+  files.io_uring = kernel_has_io_uring();
   const fs::path named(image);
   const fs::path dir = image.find('/') == std::string_view::npos ? dirs.images / named : fs::absolute(named);
   if (fs::is_regular_file(dir)) {

@@ -8,16 +8,13 @@
 
 #include "orchestrator/process_id.h"
 #include "orchestrator/vm_catalog.h"
+#include "orchestrator/vm_disks.h"
 #include "orchestrator/vm_ledger.h"
 
 namespace vigia::orch {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool makes_storage(const StorageSpec& storage) {
-  return storage.mode == StorageMode::virtio && storage.size != 0 && !fs::exists(storage.path);
-}
 
 Result<Inventory> read_inventory(LibvirtHost& host, const VmSpec& spec) {
   const auto capabilities = host.capabilities();
@@ -80,6 +77,7 @@ Result<VmPlan> decide(const Inventory& inventory, std::span<const PlacedDomain> 
        {plan.files.channel(plan.spec.name), plan.files.shell(plan.spec.name), plan.files.console_log(plan.spec.name)}) {
     plan.metadata.files.push_back(file.string());
   }
+  if (!plan.files.disk.empty()) plan.metadata.files.push_back(plan.files.overlay(plan.spec.name).string());
   return plan;
 }
 
@@ -93,6 +91,7 @@ Result<VmPlan> plan_vm(LibvirtHost& host, const HostDirs& dirs, VmSpec spec, std
                                    spec.file.string(), spec.name, word(old->state), command_of(word(spec.kind)),
                                    spec.name));
   }
+  if (auto storage = check_storage(spec); !storage) return storage.error();
   const auto inventory = read_inventory(host, spec);
   if (!inventory) return inventory.error();
   std::vector<PlacedDomain> running = catalog->placed();

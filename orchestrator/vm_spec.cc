@@ -31,8 +31,9 @@ constexpr std::array kVm{
     yaml::choice<&VmSpec::kind, VmSpec>(
         "kind", kKinds, "vnp",
         "A tenant, a probe that watches the port (vnp), or an agent that is shown what tap names (vnma)."),
-    yaml::text<&VmSpec::image, VmSpec>("image", "probe; of a tenant: tenant",
-                                       "Name of an image, or the path of its folder or of a disk image."),
+    yaml::text<&VmSpec::image, VmSpec>(
+        "image", "probe; of a tenant: tenant",
+        "Name of an image, or the path of its folder or of a disk image; none is written to."),
     yaml::integer<&VmSpec::vcpus, VmSpec>("vcpus", 1, 64, "2; of a tenant: 1", "Each on a physical core of its own."),
     yaml::size<&VmSpec::memory, VmSpec>("memory", 128 * kMi, kTi, "1G; of a tenant: 256M", "RAM of the guest."),
     yaml::integer_or_auto<&VmSpec::numa, VmSpec>("numa", 0, 63, "auto", "Node of all vCPUs and of the memory."),
@@ -89,8 +90,9 @@ constexpr std::array kStorage{
                                                   "A virtio disk, a disk controller given away, or none."),
     yaml::text<&StorageSpec::path, StorageSpec>(
         "path", "none", "Image file or block device; passthrough: the controller's PCI address."),
-    yaml::size<&StorageSpec::size, StorageSpec>("size", 16 * kMi, 1024 * kTi, "that of path",
-                                                "Size of the image file, made if it is not there."),
+    yaml::size<&StorageSpec::size, StorageSpec>(
+        "size", 16 * kMi, 1024 * kTi, "that of path",
+        "Size of the image file, made and set aside if it is not there; one that is there must have it."),
 };
 constexpr std::array kCapture{
     yaml::size<&CaptureSpec::ring, CaptureSpec>("ring", 4 * kMi, kTi, "64M",

@@ -1,34 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "orchestrator/vm_up.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 
-#include "hw/fd.h"
+#include "orchestrator/vm_disks.h"
 #include "orchestrator/vm_down.h"
 
 namespace vigia::orch {
 namespace {
-
-namespace fs = std::filesystem;
-
-// The disk image, of its whole size but without blocks. One that is there is left as it is.
-Result<Done> make_storage(const StorageSpec& storage) {
-  if (storage.mode != StorageMode::virtio || storage.size == 0 || fs::exists(storage.path)) return Done{};
-  const Fd fd(::open(storage.path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600));
-  if (!fd) return os_error("create the disk image " + storage.path);
-  if (::ftruncate(fd.get(), static_cast<off_t>(storage.size)) != 0) {
-    const Error error = os_error("size the disk image " + storage.path);
-    ::unlink(storage.path.c_str());
-    return error;
-  }
-  return Done{};
-}
 
 Result<Done> vf_is_ours(LibvirtHost& host, const VmPlan& plan) {
   if (!plan.placement.vf) return Done{};
@@ -67,6 +48,9 @@ Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, const LifeHooks
     done = steps.run("setting up the VF", [&] { return amend(plan.port.vf); });
   }
   if (done) done = steps.run("preparing storage", [&] { return make_storage(plan.spec.storage); });
+  if (done && !plan.files.disk.empty()) {
+    done = steps.run("preparing the system's disk", [&] { return make_overlay(plan.files, name); });
+  }
   if (done) done = steps.run("starting the domain", [&] { return host.start(name); });
   if (done) done = steps.run("waiting for the guest", [&] { return hooks.wait_ready(plan.metadata); });
   if (done && !plan.port.tap.taps.empty()) {

@@ -40,7 +40,7 @@ AGENT = """vm:
   memory: 512M
   hugepages: {{size: {pages}, guest: 64}}
   network: {{mode: softnic, pf: {nic}, vf: {vf}}}
-  capture: {{ring: 64M}}
+  capture: {{ring: 64M{capture}}}
   {tap}
   uri: "{uri}"
 """
@@ -112,9 +112,12 @@ class Scene:
     def in_guest(self, name, line):
         return self.vigia("exec", name, line)
 
-    def agent_spec(self, name="spy", kind="vnma", vf=2, pages="none", tap="tap: {tenants: [web], direction: rx}"):
+    def agent_spec(self, name="spy", kind="vnma", vf=2, pages="none", tap="tap: {tenants: [web], direction: rx}",
+                   capture=""):
+        """tap: that key or another of the VM's, as YAML; capture: more of that key."""
         spec = self.dir / f"{name}.yaml"
-        spec.write_text(AGENT.format(name=name, kind=kind, vf=vf, pages=pages, tap=tap, nic=self.nic, uri=self.libvirt.uri))
+        spec.write_text(AGENT.format(name=name, kind=kind, vf=vf, pages=pages, tap=tap, capture=capture, nic=self.nic,
+                                     uri=self.libvirt.uri))
         return spec
 
     def agent_status(self, name="spy", group="agent"):
@@ -170,7 +173,7 @@ class Scene:
         path = "data"
         web_sum = self.in_guest("web", f"head -c {BLOB_BYTES} /dev/urandom > /srv/www/{path}; sha256sum < /srv/www/{path}").split()[0]
         for name, peer, what, digest in (("web", INTERNET, "blob", self.blob_sum), ("db", WEB, path, web_sum)):
-            script = LOAD.format(peer=peer, path=what, sum=digest, dns=INTERNET).replace("\n", "")
+            script = "rm -f /root/stop; " + LOAD.format(peer=peer, path=what, sum=digest, dns=INTERNET).replace("\n", "")
             self.in_guest(name, f"({script}) > /root/load.log 2>&1 &")
 
     def transfers(self, name):

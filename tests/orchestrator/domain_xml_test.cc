@@ -96,6 +96,27 @@ TEST(DomainXml, FollowsThePlacement) {
   EXPECT_THAT(tcg, Not(HasSubstr("hugepages>")));
 }
 
+TEST(DomainXml, ASystemsDiskIsAnOverlayThatNeedNotLast) {
+  Sample s = sample(NetworkMode::vf);
+  s.files.kernel.clear();
+  s.files.initrd.clear();
+  s.files.disk = "/img/disk.qcow2";
+  const std::string xml = s.xml();
+  expect_valid(xml);
+  pugi::xml_document document;
+  ASSERT_TRUE(document.load_string(xml.c_str()));
+  const auto devices = document.child("domain").child("devices");
+  const auto system = devices.child("disk"), storage = system.next_sibling("disk");
+  EXPECT_STREQ(system.child("source").attribute("file").value(), "/run/vigia/probe1.qcow2");
+  EXPECT_STREQ(system.child("driver").attribute("cache").value(), "unsafe");
+  EXPECT_STREQ(system.child("target").attribute("dev").value(), "vda");
+  EXPECT_STREQ(storage.child("source").attribute("file").value(), "/srv/p.img");
+  EXPECT_STREQ(storage.child("driver").attribute("cache").value(), "none");
+  EXPECT_STREQ(storage.child("driver").attribute("error_policy").value(), "report");
+  EXPECT_STREQ(storage.child("target").attribute("dev").value(), "vdb");
+  EXPECT_THAT(xml, Not(HasSubstr("<kernel>")));
+}
+
 TEST(DomainXml, SoftnicComesByTheCommandLineAndCommasAreDoubled) {
   Sample s = sample(NetworkMode::softnic);
   pugi::xml_document document;
