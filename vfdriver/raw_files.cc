@@ -92,6 +92,11 @@ void RawFile::add_index(const IndexEntry& entry) noexcept {
   if (index_ && ::write(index_.get(), &entry, sizeof(entry)) != sizeof(entry)) index_ = Fd();
 }
 
+Result<Done> RawFile::sync() const {
+  if (::syncfs(file_.get()) != 0) return os_error("bring " + path_.string() + " to the disk");
+  return Done{};
+}
+
 void RawFile::cut(std::uint64_t bytes) noexcept {
   if (bytes == 0) {
     ::unlink(path_.c_str());

@@ -48,6 +48,8 @@ class RawFile {
   const std::filesystem::path& path() const noexcept { return path_; }
   // Failure is not an error: see above.
   void add_index(const IndexEntry& entry) noexcept;
+  // Until the disk has this file and all others of its file system, names and sizes too.
+  Result<Done> sync() const;
   // Makes the file end there, if it is longer; one that ends where it begins is removed, with its index.
   void cut(std::uint64_t bytes) noexcept;
 

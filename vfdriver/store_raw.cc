@@ -46,9 +46,11 @@ class RawStore final : public Store {
   void begin_without_disk(Error error) { fail({}, std::move(error)); }
 
   void run() override;
+  // Whoever ends the machine next finds all of it on the disk.
   Result<Done> finish(const CaptureSummary&) override {
     note_clock();
-    return failure_ ? Result<Done>(*failure_) : Done{};
+    if (failure_) return *failure_;
+    return file_ ? file_->sync() : Done{};
   }
   std::optional<Error> failure() const override { return failure_; }
   const fs::path& path() const noexcept override { return options_.directory; }

@@ -13,7 +13,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from stage import Failed, Stage  # noqa: E402
 
-PARTS = ["pinning", "taps", "cycles", "kills"]
+PARTS = ["pinning", "taps", "storage", "cycles", "kills"]
 
 
 def run_part(name, stage):
