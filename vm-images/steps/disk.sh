@@ -13,6 +13,7 @@ plan_disk() {
   [ -x "$qemu_img" ] || qemu_img=$(command -v qemu-img) || die "$name: qemu-img is missing: ./dev images runtime, or apt-get install qemu-utils"
   plan_boot_tools
   debian_system "$suite" "$packages $kernel $disk_packages"
+  # shellcheck disable=SC2034  # the manifest's
   release=$(tar -tf "$tree/system.tar" | sed -n 's#^\./boot/vmlinuz-##p')
 }
 
@@ -48,8 +49,8 @@ put_disk_side() {
   local files=$1 module
   cp "$here"/guest/{common.sh,shell-port} "$files/usr/lib/vigia/"
   install -m 755 "$here/guest/disk-setup" "$files/usr/lib/vigia/setup"
-  cp "$here"/guest/vigia-{setup,shell}.service "$files/etc/systemd/system/"
-  cp "$here/guest/cloud.cfg" "$files/etc/cloud/cloud.cfg.d/90_vigia.cfg"
+  cp "$here"/disk/vigia-{setup,shell}.service "$files/etc/systemd/system/"
+  cp "$here/disk/cloud.cfg" "$files/etc/cloud/cloud.cfg.d/90_vigia.cfg"
   echo "$init" >"$files/usr/lib/vigia/image"
   for module in $modules; do echo "$module"; done >"$files/usr/lib/vigia/modules"
   case $init in
@@ -59,11 +60,11 @@ put_disk_side() {
       cp "$here/guest/nginx.conf" "$files/etc/nginx/" ;;
     probe)
       cp "$here"/guest/probe-{setup,service} "$files/usr/lib/vigia/"
-      cp "$here/guest/vigia-capture.service" "$files/etc/systemd/system/"
+      cp "$here/disk/vigia-capture.service" "$files/etc/systemd/system/"
       # The VF is vigia-capture's: the kernel's driver must not be there first, nor cloud-init take it for a network.
       echo "blacklist ixgbevf" >"$files/etc/modprobe.d/vigia.conf" ;;
   esac
-  sed "s#@CMDLINE@#$(disk_cmdline)#" "$here/guest/grub.cfg" >"$files/boot/grub/grub.cfg"
+  sed "s#@CMDLINE@#$(disk_cmdline)#" "$here/disk/grub.cfg" >"$files/boot/grub/grub.cfg"
 }
 
 # On hosts of others the kernel keeps its mitigations and its own ideas of what to do in a panic.
