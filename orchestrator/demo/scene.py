@@ -35,7 +35,7 @@ TENANT = """vm:
 AGENT = """vm:
   name: {name}
   kind: {kind}
-  image: probe
+  image: {image}
   vcpus: 1
   memory: 512M
   hugepages: {{size: {pages}, guest: 64}}
@@ -113,11 +113,11 @@ class Scene:
         return self.vigia("exec", name, line)
 
     def agent_spec(self, name="spy", kind="vnma", vf=2, pages="none", tap="tap: {tenants: [web], direction: rx}",
-                   capture=""):
+                   capture="", image="probe"):
         """tap: that key or another of the VM's, as YAML; capture: more of that key."""
         spec = self.dir / f"{name}.yaml"
-        spec.write_text(AGENT.format(name=name, kind=kind, vf=vf, pages=pages, tap=tap, capture=capture, nic=self.nic,
-                                     uri=self.libvirt.uri))
+        spec.write_text(AGENT.format(name=name, kind=kind, vf=vf, pages=pages, tap=tap, capture=capture, image=image,
+                                     nic=self.nic, uri=self.libvirt.uri))
         return spec
 
     def agent_status(self, name="spy", group="agent"):

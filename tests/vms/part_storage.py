@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A probe stores on a virtio disk: what the host reads from it afterwards is what was captured; a full disk is accounted for"""
+import hashlib
 import json
 import pathlib
 import subprocess
 import tempfile
+import time
 
 from frames import Cable, frames_of  # finds scene
 from scene import DB, WEB, Failed
@@ -17,6 +19,7 @@ def run(stage, report):
     stored(stage, report)
     again(stage, report)
     full(stage, report)
+    system_disk(stage, report)
 
 
 def probe_on(stage, disk, size, capture=""):
@@ -129,3 +132,21 @@ def full(stage, report):
         raise Failed(f"{captured} captured, but {said['stored']} stored and {said['disk_dropped']} dropped")
     if frames != said["stored"] or pulled < captured or "disk-full" not in found:
         raise Failed(f"{frames} frames on the disk of {said['stored']}, {pulled} pulled of {captured}; doctor: {found}")
+
+
+def system_disk(stage, report):
+    """A probe whose system is on a disk too: that image stays as it is, what the system wrote goes with the VM."""
+    image = pathlib.Path(stage.env["VIGIA_IMAGES"]) / "probe-disk/disk.qcow2"
+    if not image.exists():
+        report("probe from a system disk", f"SKIPPED: no {image}; ./dev images probe-disk")
+        return
+    digest, disk = hashlib.sha256(image.read_bytes()).hexdigest(), stage.dir / "system.img"
+    spec = stage.agent_spec("keeper", kind="vnp", tap=f"storage: {{path: {disk}, size: 64M}}", image="probe-disk")
+    begin = time.monotonic()
+    stage.vigia("probe", "up", spec, "--wait", "600s", "--json")
+    report("probe from a system disk: up after s", time.monotonic() - begin)
+    said, pulled, frames, kept, numbered = compare(stage, report, disk, "probe from a system disk")
+    if pulled - kept or frames < said["stored"] or numbered[0] < 3 * COUNT:
+        raise Failed(f"{(pulled - kept).total()} frames that were pulled are not on the disk; store: {said}")
+    if hashlib.sha256(image.read_bytes()).hexdigest() != digest:
+        raise Failed(f"{image} was written to")
