@@ -92,8 +92,9 @@ void RawFile::add_index(const IndexEntry& entry) noexcept {
   if (index_ && ::write(index_.get(), &entry, sizeof(entry)) != sizeof(entry)) index_ = Fd();
 }
 
-Result<Done> RawFile::sync() const {
-  if (::syncfs(file_.get()) != 0) return os_error("bring " + path_.string() + " to the disk");
+Result<Done> sync_file_system(const fs::path& directory) {
+  const Fd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (!fd || ::syncfs(fd.get()) != 0) return os_error("bring the files in " + directory.string() + " to the disk");
   return Done{};
 }
 

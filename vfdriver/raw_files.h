@@ -37,6 +37,9 @@ std::optional<IndexEntry> first_index_entry(const std::filesystem::path& idx_fil
 // The RAW files of a directory in the order in which they were written; name empty: of every name.
 std::vector<std::filesystem::path> list_raw_files(const std::filesystem::path& directory, std::string_view name = {});
 
+// Returns when the disk has all of the file system that the directory is on, names and sizes of files too.
+Result<Done> sync_file_system(const std::filesystem::path& directory);
+
 // One file being written and its index. The block writes go through fd() by whoever prepares them.
 class RawFile {
  public:
@@ -48,8 +51,6 @@ class RawFile {
   const std::filesystem::path& path() const noexcept { return path_; }
   // Failure is not an error: see above.
   void add_index(const IndexEntry& entry) noexcept;
-  // Until the disk has this file and all others of its file system, names and sizes too.
-  Result<Done> sync() const;
   // Makes the file end there, if it is longer; one that ends where it begins is removed, with its index.
   void cut(std::uint64_t bytes) noexcept;
 

@@ -49,8 +49,8 @@ class RawStore final : public Store {
   // Whoever ends the machine next finds all of it on the disk.
   Result<Done> finish(const CaptureSummary&) override {
     note_clock();
-    if (failure_) return *failure_;
-    return file_ ? file_->sync() : Done{};
+    const auto synced = sync_file_system(options_.directory);
+    return failure_ ? Result<Done>(*failure_) : synced;
   }
   std::optional<Error> failure() const override { return failure_; }
   const fs::path& path() const noexcept override { return options_.directory; }
