@@ -109,6 +109,24 @@ class Scene:
             raise Failed(f"vigia {' '.join(map(str, words))}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    def port(self):
+        """What vigia-pf reads from the NIC."""
+        return json.loads(self.vigia("pf", "show", "--control", self.nic / "pf.control", "--json"))
+
+    def processes(self, *more):
+        """Processes whose command line names this scene's folder, and each of `more`: {pid: command line}."""
+        out = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == os.getpid():
+                continue
+            try:
+                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if all(text in words for text in (str(self.dir), *more)):
+                out[int(entry.name)] = words
+        return out
+
     def in_guest(self, name, line):
         return self.vigia("exec", name, line)
 
@@ -223,15 +241,7 @@ class Scene:
 
     def look_for_leftovers(self):
         """Processes that name our folder, our namespace, sockets and files in the run folder, hugepages."""
-        for entry in pathlib.Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if str(self.dir) in words:
-                self.left_behind.append(f"process {entry.name}: {words[:120]}")
+        self.left_behind += [f"process {pid}: {words[:120]}" for pid, words in self.processes().items()]
         if (pathlib.Path("/run/netns") / self.ns).exists():
             self.left_behind.append(f"network namespace {self.ns}")
         run = self.dir / "run"

@@ -60,7 +60,7 @@ class Demo(Scene):
         self.step("ledger", self.ledger)
         self.final = self.agent_status()
         self.step("agent down", self.vigia, "agent", "down", "spy")
-        if json.loads(self.vigia("pf", "show", "--control", self.nic / "pf.control", "--json"))["rules"]:
+        if self.port()["rules"]:
             raise Failed("a mirror rule is left in the NIC")
         return file
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo's host with tools of the tests: what an agent may leave behind, who runs, who is killed."""
 import json
-import os
 import pathlib
 import re
 import signal
@@ -34,20 +33,6 @@ class Stage(Scene):
 
     # --- what is there
 
-    def processes(self, *more):
-        """Processes whose command line names this run's folder, and each of `more`: {pid: command line}."""
-        out = {}
-        for entry in pathlib.Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if all(text in words for text in (str(self.dir), *more)):
-                out[int(entry.name)] = words
-        return out
-
     def qemu_of(self, name):
         found = self.processes(f"guest={name},")
         if len(found) != 1:
@@ -57,9 +42,6 @@ class Stage(Scene):
     def child(self, name):
         """The latest of that name."""
         return [child for known, child in self.children if known == name][-1]
-
-    def port(self):
-        return json.loads(self.vigia("pf", "show", "--control", self.nic / "pf.control", "--json"))
 
     def domains(self):
         done = subprocess.run(["virsh", "-c", self.libvirt.uri, "list", "--all", "--name"], text=True, check=True,
@@ -72,11 +54,11 @@ class Stage(Scene):
 
     def state(self):
         run = self.dir / "run"
-        wishes = self.vigia("pf", "show", "--control", self.nic / "pf.control", "--json")
-        return {"rules": json.loads(wishes)["rules"], "domains": self.domains(),
+        return {"rules": self.port()["rules"], "domains": self.domains(),
                 "files": sorted(f.name for f in run.iterdir()) if run.exists() else [],
-                "hugepages": (self.hugepages()),
-                "processes": sorted(words for words in self.processes().values()
+                "hugepages": self.hugepages(),
+                # A guest by its name: the rest of the line has numbers that each start chooses anew.
+                "processes": sorted((re.search(r"guest=[^,]+", words) or [words])[0] for words in self.processes().values()
                                     if "guest=" in words or "bin/vigia" in words or " expire " in words)}
 
     def expect_nothing_left(self, when):
