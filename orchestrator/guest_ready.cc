@@ -47,17 +47,21 @@ Result<Done> ask(const VmMetadata& vm, const std::function<bool()>& interrupted)
 }  // namespace
 
 Result<Done> wait_for_guest(const VmMetadata& vm, std::chrono::milliseconds limit,
-                            const std::function<bool()>& interrupted) {
+                            const std::function<bool()>& interrupted, const std::function<Result<bool>()>& runs) {
+  const auto console = [&] {
+    return fmt::format("the end of its console, {}:\n{}", console_of(vm), last_lines(console_of(vm), 8));
+  };
   const auto deadline = std::chrono::steady_clock::now() + limit;
   for (;;) {
     const auto answer = ask(vm, interrupted);
     if (answer) return answer;
     if (interrupted()) return work_error("interrupted");
+    const auto alive = runs();
+    if (!alive) return alive.error();
+    if (!*alive) return work_error("its QEMU ended before the guest's service was ready; " + console());
     if (std::chrono::steady_clock::now() >= deadline) {
-      return Error{
-          std::errc::timed_out,
-          fmt::format("the guest's service is not ready within {} s ({}); the end of its console, {}:\n{}",
-                      limit.count() / 1000, answer.error().text, console_of(vm), last_lines(console_of(vm), 8))};
+      return Error{std::errc::timed_out, fmt::format("the guest's service is not ready within {} s ({}); {}",
+                                                     limit.count() / 1000, answer.error().text, console())};
     }
     std::this_thread::sleep_for(100ms);
   }

@@ -12,9 +12,10 @@
 namespace vigia::orch {
 
 // Until the guest's service is of use: vigia-capture in a probe or agent captures, the shell in a tenant answers.
-// An error has the last lines of the guest's console.
+// runs: whether its domain still does; once it does not, there is nothing to wait for. An error has the last lines of
+// the guest's console.
 Result<Done> wait_for_guest(const VmMetadata& vm, std::chrono::milliseconds limit,
-                            const std::function<bool()>& interrupted);
+                            const std::function<bool()>& interrupted, const std::function<Result<bool>()>& runs);
 
 // What the guest's service says of itself: one JSON object.
 Result<std::string> ask_status(const VmMetadata& vm);

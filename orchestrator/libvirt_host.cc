@@ -131,6 +131,14 @@ Result<Done> LibvirtHost::start(const std::string& name) {
   return Done{};
 }
 
+Result<bool> LibvirtHost::runs(const std::string& name) {
+  const Domain domain(virDomainLookupByName(state_->connection.get(), name.c_str()));
+  if (!domain && last_code() == VIR_ERR_NO_DOMAIN) return false;
+  const int active = domain ? virDomainIsActive(domain.get()) : -1;
+  if (active < 0) return failed(state_->uri, "ask whether domain " + name + " runs");
+  return active == 1;
+}
+
 Result<Done> LibvirtHost::destroy(const std::string& name) {
   const Domain domain(virDomainLookupByName(state_->connection.get(), name.c_str()));
   if (!domain && last_code() == VIR_ERR_NO_DOMAIN) return Done{};

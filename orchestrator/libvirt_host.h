@@ -38,6 +38,8 @@ class LibvirtHost {
   // Persistent: it is there, stopped, until undefine(). A name that is taken is an input error.
   Result<Done> define(const std::string& name, const std::string& xml);
   Result<Done> start(const std::string& name);
+  // False also when it is not there.
+  Result<bool> runs(const std::string& name);
   // A domain that does not run, or is not there, is no error for these two: what they are to reach is so already.
   Result<Done> destroy(const std::string& name);
   Result<Done> undefine(const std::string& name);

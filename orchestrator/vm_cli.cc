@@ -57,8 +57,8 @@ LifeHooks hooks_of(const std::string& vm, StepLine& line, std::chrono::milliseco
   LifeHooks hooks;
   hooks.step = [vm, &line](std::string_view step) { line.show(vm, step); };
   hooks.interrupted = [] { return interrupted().load(std::memory_order_relaxed); };
-  hooks.wait_ready = [ready_limit, stop = hooks.interrupted](const VmMetadata& metadata) {
-    return wait_for_guest(metadata, ready_limit, stop);
+  hooks.wait_ready = [ready_limit, stop = hooks.interrupted](const VmMetadata& metadata, const auto& runs) {
+    return wait_for_guest(metadata, ready_limit, stop, runs);
   };
   hooks.stop_guest = [](const VmMetadata& metadata) { return stop_guest_service(metadata); };
   return hooks;

@@ -20,8 +20,9 @@ using Timings = std::vector<std::pair<std::string, double>>;  // seconds per ste
 struct LifeHooks {
   std::function<void(std::string_view)> step = [](std::string_view) {};  // "starting the domain", as it begins
   std::function<bool()> interrupted = [] { return false; };
-  // Until the guest's service answers. Has its own deadline, and asks interrupted().
-  std::function<Result<Done>(const VmMetadata&)> wait_ready = [](const VmMetadata&) { return Result<Done>(Done{}); };
+  // Until the guest's service answers. Has its own deadline, and asks interrupted() and whether the domain still runs.
+  std::function<Result<Done>(const VmMetadata&, const std::function<Result<bool>()>& runs)> wait_ready =
+      [](const VmMetadata&, const auto&) { return Result<Done>(Done{}); };
   // Asks the guest to end what it does with everything written.
   std::function<Result<Done>(const VmMetadata&)> stop_guest = [](const VmMetadata&) { return Result<Done>(Done{}); };
 };

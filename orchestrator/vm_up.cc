@@ -52,7 +52,10 @@ Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, const LifeHooks
     done = steps.run("preparing the system's disk", [&] { return make_overlay(plan.files, name); });
   }
   if (done) done = steps.run("starting the domain", [&] { return host.start(name); });
-  if (done) done = steps.run("waiting for the guest", [&] { return hooks.wait_ready(plan.metadata); });
+  if (done) {
+    done = steps.run("waiting for the guest",
+                     [&] { return hooks.wait_ready(plan.metadata, [&] { return host.runs(name); }); });
+  }
   if (done && !plan.port.tap.taps.empty()) {
     done = steps.run("mirroring", [&] { return amend(plan.port.tap); });
   }

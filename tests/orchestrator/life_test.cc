@@ -10,6 +10,7 @@
 #include <fstream>
 #include <thread>
 
+#include "orchestrator/guest_ready.h"
 #include "orchestrator/process_id.h"
 #include "orchestrator/repair.h"
 #include "orchestrator/vm_down.h"
@@ -181,11 +182,26 @@ TEST_F(LifeTest, EachStepThatFailsOrIsInterruptedIsUndone) {
     expect_nothing_left();
   }
   LifeHooks deaf;
-  deaf.wait_ready = [](const VmMetadata&) { return Result<Done>(work_error("the guest says nothing")); };
+  deaf.wait_ready = [](const VmMetadata&, const auto&) { return Result<Done>(work_error("the guest says nothing")); };
   const auto up = bring_up(*host_, *plan(agent()), deaf);
   ASSERT_FALSE(up);
   EXPECT_EQ(up.error().text, "spy: the guest says nothing");
   expect_nothing_left();
+}
+
+TEST_F(LifeTest, AGuestWhoseQemuEndsIsNotWaitedFor) {
+  LifeHooks hooks;
+  hooks.wait_ready = [&](const VmMetadata& metadata, const auto& runs) {
+    EXPECT_TRUE(*runs());
+    EXPECT_TRUE(host_->destroy("spy"));
+    return wait_for_guest(
+        metadata, std::chrono::hours(1), [] { return false; }, runs);
+  };
+  const auto up = bring_up(*host_, *plan(agent()), hooks);
+  ASSERT_FALSE(up);
+  EXPECT_THAT(up.error().text, HasSubstr("spy: its QEMU ended before the guest's service was ready"));
+  expect_nothing_left();
+  EXPECT_FALSE(*host_->runs("spy")) << "nor is it there";
 }
 
 TEST_F(LifeTest, WhatTheNicCannotDoIsRefusedBeforeAnythingIsDone) {
@@ -204,7 +220,7 @@ TEST_F(LifeTest, StorageThatAFailedUpMadeIsRemovedAndOtherStorageStays) {
   const fs::path disk = dir_ / "disk.raw";
   const std::string more = "  kind: vnp\n  storage: {path: " + disk.string() + ", size: 16M}\n";
   LifeHooks deaf;
-  deaf.wait_ready = [&](const VmMetadata&) {
+  deaf.wait_ready = [&](const VmMetadata&, const auto&) {
     EXPECT_EQ(fs::file_size(disk), 16u << 20);
     return Result<Done>(work_error("no"));
   };
