@@ -172,9 +172,7 @@ std::vector<Damage> damages_of(const DoctorOptions& options, const Catalog& cata
       state.dead_ports.emplace(port.control, port.manager_said);
     }
   }
-  state.run_files = files_in(options.dirs.run);
-  state.now =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  look_around(state, options.dirs);
   return find_damage(state);
 }
 

@@ -30,6 +30,13 @@ void wishes_lost(const Facts& facts, Findings& out) {
   from_damages(facts, Damage::Kind::lost_wish, "its port has forgotten its address or its mirror: it sees nothing",
                out);
 }
+void nic_lost(const Facts& facts, Findings& out) {
+  for (const Damage& damage : facts.damages) {
+    if (damage.kind != Damage::Kind::lost_nic) continue;
+    out.add(damage.subject, "its guest has lost its NIC for good: it sees and sends nothing", damage.text,
+            damage.remedy);
+  }
+}
 void orphan_tap(const Facts& facts, Findings& out) {
   from_damages(facts, Damage::Kind::orphan_tap,
                "a mirror rule works for a VM that is gone; the NIC has four rules in all", out);
@@ -77,7 +84,7 @@ constexpr std::array kChecks{
     Check{"vf-claimed-twice", Severity::error, claimed_twice}, Check{"vf-not-managed", Severity::error, vf_not_there},
     Check{"wishes-lost", Severity::error, wishes_lost},        Check{"vm-expired", Severity::warning, expired},
     Check{"orphan-tap", Severity::warning, orphan_tap},        Check{"vm-starting", Severity::note, starting},
-    Check{"stray-file", Severity::note, stray_file},
+    Check{"stray-file", Severity::note, stray_file},           Check{"nic-lost", Severity::error, nic_lost},
 };
 
 }  // namespace

@@ -30,6 +30,15 @@ bool keeps_wishes(const Vm& vm, const PortWishes& port) {
   return vf.name == vm.name && (vm.metadata.mac.empty() || (vf.mac && vf.mac->text() == vm.metadata.mac));
 }
 
+// The sockets tell: vigia-softnic makes its own at its start, libvirt a domain's channel at the domain's start.
+bool nic_is_younger(const VmMetadata& vm) {
+  if (!vm.vf || vm.channel.empty()) return false;
+  std::error_code no_nic, no_channel;
+  const auto nic = fs::last_write_time(fs::path(vm.pf) / fmt::format("vf{}.sock", *vm.vf), no_nic);
+  const auto guest = fs::last_write_time(vm.channel, no_channel);
+  return !no_nic && !no_channel && nic > guest;
+}
+
 void check_vm(const Vm& vm, const HostState& state, std::vector<Damage>& out) {
   const auto add = [&](Kind kind, std::string text, std::string remedy, bool mendable = true) {
     out.push_back({kind, vm.name, vm.metadata.control, std::move(text), std::move(remedy), mendable});
@@ -46,6 +55,12 @@ void check_vm(const Vm& vm, const HostState& state, std::vector<Damage>& out) {
   } else if (const auto dead = state.dead_ports.find(vm.metadata.control); dead != state.dead_ports.end()) {
     add(Kind::dead_port, "its port has no manager: " + dead->second,
         fmt::format("start vigia-pf with --control {}, then repair again", vm.metadata.control), false);
+  } else if (state.lost_nics.count(vm.name) != 0) {
+    add(Kind::lost_nic,
+        "vigia-softnic was started anew, and its guest still has a VF of the old one: no frame reaches it",
+        fmt::format("vigia {} down {}, then up again: a guest takes its VF at its start", command_of(vm.metadata.kind),
+                    vm.name),
+        false);
   } else if (const auto port = state.ports.find(vm.metadata.control);
              port != state.ports.end() && !keeps_wishes(vm, port->second)) {
     add(Kind::lost_wish, "its port does not know its VF or tap any more (vigia-pf was started anew, or reverted)",
@@ -119,6 +134,7 @@ Result<Done> mend(LibvirtHost& host, const HostDirs& dirs, const HostState& stat
       return failed ? Result<Done>(work_error(failed.message())) : Result<Done>(Done{});
     }
     case Kind::dead_port:
+    case Kind::lost_nic:
       break;
   }
   return work_error(damage.remedy);
@@ -134,12 +150,17 @@ std::vector<Damage> find_damage(const HostState& state) {
   return out;
 }
 
-std::vector<std::string> files_in(const fs::path& folder) {
-  std::vector<std::string> out;
+void look_around(HostState& state, const HostDirs& dirs) {
   std::error_code gone;
-  for (const auto& entry : fs::directory_iterator(folder, gone)) out.push_back(entry.path().filename().string());
-  std::sort(out.begin(), out.end());
-  return out;
+  for (const auto& entry : fs::directory_iterator(dirs.run, gone)) {
+    state.run_files.push_back(entry.path().filename().string());
+  }
+  std::sort(state.run_files.begin(), state.run_files.end());
+  for (const Vm& vm : state.catalog.vms) {
+    if (vm.state == VmState::running && nic_is_younger(vm.metadata)) state.lost_nics.insert(vm.name);
+  }
+  state.now =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 Result<HostState> read_host_state(LibvirtHost& host, const HostDirs& dirs, const std::vector<std::string>& also) {
@@ -159,9 +180,7 @@ Result<HostState> read_host_state(LibvirtHost& host, const HostDirs& dirs, const
       out.dead_ports.emplace(control, wishes.error().text);
     }
   }
-  out.run_files = files_in(dirs.run);
-  out.now =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  look_around(out, dirs);
   return out;
 }
 

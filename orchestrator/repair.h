@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,11 +24,12 @@ struct HostState {
   std::map<std::string, PortWishes> ports;        // by control socket; those that answered
   std::map<std::string, std::string> dead_ports;  // control socket -> what came back
   std::vector<std::string> run_files;             // names in the run folder
+  std::set<std::string> lost_nics;                // running VMs whose software NIC is younger than they are
   std::int64_t now = 0;                           // seconds since 1970
 };
 
 struct Damage {
-  enum class Kind { half_up, half_down, ended, expired, lost_wish, dead_port, orphan_tap, stray_file };
+  enum class Kind { half_up, half_down, ended, expired, lost_nic, lost_wish, dead_port, orphan_tap, stray_file };
   Kind kind;
   std::string subject;  // name of the VM, of the tap or of the file
   std::string control;  // of the port that is concerned; else empty
@@ -38,8 +40,8 @@ struct Damage {
 
 std::vector<Damage> find_damage(const HostState& state);
 
-// Names in the folder, sorted; one that is not there has none.
-std::vector<std::string> files_in(const std::filesystem::path& folder);
+// Adds what no port and no libvirt is asked for: files, times.
+void look_around(HostState& state, const HostDirs& dirs);
 
 // also: control sockets to look at besides those of VMs.
 Result<HostState> read_host_state(LibvirtHost& host, const HostDirs& dirs, const std::vector<std::string>& also);

@@ -163,6 +163,7 @@ const std::vector<Fault>& faults() {
       {"vm-expired", [](Facts& f) { damage(f, Damage::Kind::expired); }},
       {"vm-starting", [](Facts& f) { f.vms[1].vm.state = VmState::starting; }},
       {"wishes-lost", [](Facts& f) { damage(f, Damage::Kind::lost_wish); }},
+      {"nic-lost", [](Facts& f) { damage(f, Damage::Kind::lost_nic); }},
       {"orphan-tap", [](Facts& f) { damage(f, Damage::Kind::orphan_tap); }},
       {"stray-file", [](Facts& f) { damage(f, Damage::Kind::stray_file); }},
       {"vf-claimed-twice", [](Facts& f) { f.vms[0].vm.metadata.vf = 1; }},

@@ -232,6 +232,22 @@ TEST_F(LifeTest, StorageThatAFailedUpMadeIsRemovedAndOtherStorageStays) {
   expect_nothing_left();
 }
 
+TEST_F(LifeTest, AGuestThatOutlivedItsSoftwareNicIsNamedAndLeftToTheUser) {
+  ASSERT_TRUE(bring_up(*host_, *plan(agent()), {}));
+  const VmMetadata metadata = vm("spy").metadata;
+  const fs::path nic = fs::path(metadata.pf) / ("vf" + std::to_string(*metadata.vf) + ".sock");
+  std::ofstream(metadata.channel) << "";
+  fs::last_write_time(metadata.channel, fs::last_write_time(nic) + std::chrono::seconds(1));
+  EXPECT_THAT(damages(), IsEmpty());
+  fs::last_write_time(nic, fs::last_write_time(nic) + std::chrono::seconds(2));
+  const auto found = mend();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].damage.kind, Damage::Kind::lost_nic);
+  EXPECT_EQ(found[0].error, "vigia agent down spy, then up again: a guest takes its VF at its start");
+  ASSERT_TRUE(take_down(*host_, vm("spy"), {}));
+  expect_nothing_left();
+}
+
 TEST_F(LifeTest, RepairTakesBackAnUpThatWasKilled) {
   auto made = plan(agent());
   ASSERT_TRUE(made);
