@@ -25,6 +25,10 @@ struct RxSegment {
   std::uint32_t length;
   bool end_of_frame;
   std::uint8_t error = 0;  // RxError bits
+  // Receive side scaling, where the device says so: the same for all frames of a flow. hash means nothing without
+  // hashed.
+  bool hashed = false;
+  std::uint32_t hash = 0;
 };
 
 // One RX queue. A single thread uses it.

@@ -23,7 +23,9 @@ constexpr std::uint64_t rxe = 1u << 29;
 constexpr unsigned length_shift = 32, vlan_shift = 48, nextp_shift = 4;
 }  // namespace RxStatus
 
-namespace RssType {
+namespace RssType {  // as it stands in word0; 0: there is no hash
+constexpr std::uint64_t mask = 0xf;
+constexpr unsigned hash_shift = 32;
 constexpr std::uint32_t none = 0, tcp_ipv4 = 1, ipv4 = 2, tcp_ipv6 = 3, ipv6 = 5, udp_ipv4 = 7, udp_ipv6 = 8;
 }
 namespace PacketType {  // bits as they stand in word0

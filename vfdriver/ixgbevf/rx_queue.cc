@@ -53,6 +53,9 @@ RxSegment RxQueue::take(std::size_t index, std::uint64_t word1) noexcept {
     segment.length = std::min(segment.length, memory_.buffer_bytes);
     segment.error |= RxError::length;
   }
+  const std::uint64_t word0 = ring_[index].word0;
+  segment.hashed = (word0 & hw::ixgbe::RssType::mask) != hw::ixgbe::RssType::none;
+  segment.hash = static_cast<std::uint32_t>(word0 >> hw::ixgbe::RssType::hash_shift);
   ring_[index].word0 = hw::to_integer(memory_.buffers_iova + at);
   // Relaxed: release() orders it before the doorbell.
   std::atomic_ref(ring_[index].word1).store(0, std::memory_order_relaxed);
