@@ -18,6 +18,7 @@ std::string guest_config(const VmSpec& spec) {
                       {"snaplen", spec.capture.snaplen},
                       {"policy", word(spec.capture.policy)},
                       {"max_file", hw::size_word(spec.capture.max_file)}};
+    if (spec.capture.dedup != "off") out["capture"]["dedup"] = spec.capture.dedup;
     if (spec.capture.quota != 0) out["capture"]["quota"] = hw::size_word(spec.capture.quota);
   }
   if (spec.guest) {

@@ -66,6 +66,7 @@ Command agent_command(const LabSpec& spec, const AgentSpec& agent, const LabPath
   if (agent.out == AgentOutput::raw) append(command.argv, {"--raw", paths.capture(agent)});
   if (agent.snaplen != 0) append(command.argv, {"--snaplen", std::to_string(agent.snaplen)});
   if (!agent.ring.empty()) append(command.argv, {"--ring", agent.ring});
+  if (agent.dedup != "off") append(command.argv, {"--dedup", agent.dedup});
   if (agent.poll) append(command.argv, {"--poll"});
   if (agent.tap) append(command.argv, {"--tap", tap_words(*agent.tap)});
   // Captures are found by name; those of two labs must not meet. `vigia-capture attach` finds it with the same

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "hw/duplicate_options.h"
 #include "orchestrator/capture_input.h"
 #include "orchestrator/lab_rate.h"
 #include "pfdriver/yaml_fields.h"
@@ -102,6 +103,9 @@ void check_tapped_names(const LabSpec& spec, const AgentSpec& agent, List& out) 
 
 void check_taps(const LabSpec& spec, List& out) {
   for (const AgentSpec& agent : spec.agents) {
+    if (auto ok = hw::parse_duplicate_options(agent.dedup); !ok) {
+      out.push_back({agent.path + ".dedup", ok.error().text});
+    }
     if (!agent.tap) continue;
     if (!agent.tap->says_one_thing()) out.push_back({agent.path + ".tap", std::string(kTapChoice)});
     check_tapped_names(spec, agent, out);

@@ -66,6 +66,8 @@ constexpr std::array kAgent{
                                              "Its file: pcapng, a folder of RAW files, or nothing but counters."),
     yaml::integer<&AgentSpec::snaplen, AgentSpec>("snaplen", 0, 65535, "0", "Bytes kept of each frame; 0: all."),
     yaml::text<&AgentSpec::ring, AgentSpec>("ring", "vigia-capture's", "Size of its capture ring, as \"256M\"."),
+    yaml::text<&AgentSpec::dedup, AgentSpec>(
+        "dedup", "off", "Leave out frames that repeat a recent one: on, or \"window=200ms,keep=mark\"."),
     yaml::boolean<&AgentSpec::poll, AgentSpec>("poll", "false",
                                                "Poll the receive ring without ever sleeping: a core of its own."),
 };

@@ -53,8 +53,9 @@ struct AgentSpec {
   hw::Mac mac;
   std::optional<TapSpec> tap;
   AgentOutput out = AgentOutput::pcapng;
-  unsigned snaplen = 0;  // 0: whole frames
-  std::string ring;      // "256M"; empty: what vigia-capture takes by itself
+  unsigned snaplen = 0;       // 0: whole frames
+  std::string ring;           // "256M"; empty: what vigia-capture takes by itself
+  std::string dedup = "off";  // as hw::parse_duplicate_options() takes it
   bool poll = false;
 };
 

@@ -16,6 +16,11 @@ namespace {
 // mirror copies each. A killed process may be wrong by that much; more is a fault of its own.
 constexpr std::int64_t kMostUnbooked = 1024;
 
+std::uint64_t known(const Counters& accounts, const std::string& name) {
+  const auto found = accounts.find(name);
+  return found == accounts.end() ? 0 : found->second;
+}
+
 std::string vf_name(unsigned vf) { return fmt::format("vf{}", vf); }
 
 // Collects lines, looks accounts up, remembers what could not be seen.
@@ -206,6 +211,15 @@ void party_stages(Book& book, const LedgerInput& input, const Party& party) {
   party_line(book, input, party, 4, std::move(written), {of("engine.taken"), of("engine.left_in_ring")},
              "in_flight_at_death");
   if (!party.agent) return;
+  if (party.counters && known(*party.counters, "engine.duplicate") > 0) {
+    // What the rules of an 82599 predict is always the same: a pool gets one copy of a frame, however many rules want
+    // it there (reference 82599, section 9), and with loopback off, where a switch outside could send a VF's frame
+    // back, no rule mirrors what a VF sends (pfdriver/taps.cc).
+    book.remark(
+        fmt::format("{} left out {} frames on wish, duplicates of others (engine.duplicate); no mirror rule of "
+                    "this NIC delivers a frame twice, so they came twice over the wire or were sent twice",
+                    party.name, known(*party.counters, "engine.duplicate")));
+  }
   party_line(book, input, party, 5, of("engine.taken"),
              {of("engine.duplicate"), of("engine.shed"), of("engine.ring_full"), of("engine.appended")},
              "in_engine_at_death");
@@ -232,11 +246,6 @@ void transmit_stage(Book& book, const LedgerInput& input) {
 }
 
 // --- The sentence ---------------------------------------------------------------------------------------------------
-
-std::uint64_t known(const Counters& accounts, const std::string& name) {
-  const auto found = accounts.find(name);
-  return found == accounts.end() ? 0 : found->second;
-}
 
 std::string loss_sentence(std::string_view where, std::string_view account, std::uint64_t frames,
                           std::string_view meaning) {
@@ -284,8 +293,8 @@ constexpr std::array kDeathAccounts{
 };
 
 std::optional<std::string> party_loss(const Counters& accounts, const Party& party) {
-  for (const char* account : {"engine.left_in_ring", "engine.duplicate", "engine.shed", "engine.ring_full",
-                              "store.lapped", "store.unread", "store.disk_dropped"}) {
+  for (const char* account : {"engine.left_in_ring", "engine.shed", "engine.ring_full", "store.lapped", "store.unread",
+                              "store.disk_dropped"}) {
     const std::string name = fmt::format("{}.{}", party.name, account);
     if (const auto n = known(accounts, name)) {
       return loss_sentence(party.name, name, n, hw::accounts::meaning_of(account));
@@ -369,7 +378,8 @@ std::optional<std::uint64_t> lost_for_agent(const LedgerInput& input, const Part
   const auto copies = input.softnic->find(vf_name(agent.vf) + ".copies");
   const auto stored = agent.counters->find(agent.stores ? "store.stored" : "engine.appended");
   if (copies == input.softnic->end() || stored == agent.counters->end()) return std::nullopt;
-  const std::uint64_t kept = agent.in_file.value_or(stored->second);
+  // What was left out on wish is not lost.
+  const std::uint64_t kept = agent.in_file.value_or(stored->second) + known(*agent.counters, "engine.duplicate");
   return copies->second > kept ? copies->second - kept : 0;
 }
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 
+#include "hw/duplicate_options.h"
 #include "hw/values.h"
 #include "orchestrator/vm_spec.h"
 
@@ -195,6 +196,7 @@ void check_capture(const VmSpec& spec, List& out) {
                                                   hw::size_word(c.ring), hw::size_word(spec.memory))});
   }
   if (c.max_file % kMi != 0) out.push_back({"vm.capture.max_file", "is not a whole number of MiB"});
+  if (auto ok = hw::parse_duplicate_options(c.dedup); !ok) out.push_back({"vm.capture.dedup", ok.error().text});
   if (c.quota != 0 && c.quota < 2 * c.max_file) {
     out.push_back({"vm.capture.quota",
                    fmt::format("must hold at least two files of max_file, {}", hw::size_word(2 * c.max_file))});

@@ -104,6 +104,8 @@ constexpr std::array kCapture{
     yaml::size<&CaptureSpec::max_file, CaptureSpec>("max_file", 2 * kMi, 64 * kGi, "64M", "Size of a stored file."),
     yaml::size<&CaptureSpec::quota, CaptureSpec>("quota", 4 * kMi, 1024 * kTi, "none",
                                                  "Space for stored files; the oldest are deleted."),
+    yaml::text<&CaptureSpec::dedup, CaptureSpec>(
+        "dedup", "off", "Leave out frames that repeat a recent one: on, or \"window=200ms,keep=mark\"."),
 };
 constexpr std::array kGuest{
     yaml::text<&GuestSpec::address, GuestSpec>("address", "none", "IPv4 or IPv6 address with prefix: 10.0.0.11/24."),

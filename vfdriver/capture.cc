@@ -94,7 +94,7 @@ class Session {
         clock_(std::move(clock)),
         writer_(ring_, table_),
         engine_(ports(), writer_, *clock_, ring_, counters_,
-                {options.snaplen, options.poll, options.max_frames, info.link_mbps}) {
+                {options.snaplen, options.poll, options.max_frames, info.link_mbps, options.duplicates}) {
     const std::string text = clock_->report().text();
     text.copy(ring_.header().clock, sizeof(ring_.header().clock) - 1);
   }
@@ -343,6 +343,7 @@ CaptureReport Session::report(bool running) const {
   }
   r.ring_bytes = options_.ring.data_bytes;
   r.snaplen = std::min(options_.snaplen, options_.ring.max_captured);
+  if (options_.duplicates) r.dedup = text_of(*options_.duplicates);
   r.seconds = std::chrono::duration<double>(steady_clock::now() - begin_).count();
   r.accounts = counters_.snapshot();
   if (server_) r.listeners = server_->listeners();

@@ -13,6 +13,7 @@
 
 #include "hw/result.h"
 #include "vfdriver/clock.h"
+#include "vfdriver/duplicates.h"
 #include "vfdriver/listener_table.h"
 #include "vfdriver/ring_memory.h"
 #include "vfdriver/vf_device.h"
@@ -28,9 +29,10 @@ struct CaptureOptions {
   std::uint32_t snaplen = kMaxCaptured;
   bool poll = false;
   ClockOptions clock;
-  std::optional<unsigned> cpu;            // pins the engine's thread
-  std::uint64_t max_frames = 0;           // 0: no limit
-  std::chrono::milliseconds max_time{0};  // 0: no limit
+  std::optional<unsigned> cpu;                 // pins the engine's thread
+  std::optional<DuplicateOptions> duplicates;  // empty: nobody looks for them
+  std::uint64_t max_frames = 0;                // 0: no limit
+  std::chrono::milliseconds max_time{0};       // 0: no limit
 
   std::filesystem::path out;  // pcapng, pcap or RAW file, by suffix; or:
   std::filesystem::path raw;  // directory of RAW files; both empty: frames are only counted

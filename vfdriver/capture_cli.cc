@@ -75,6 +75,18 @@ void add_engine_options(CLI::App& run, CaptureOptions& o) {
       ->default_str("hybrid");
   run.add_option_function<unsigned>(
       "--cpu", [&o](const unsigned& cpu) { o.cpu = cpu; }, "Pin the engine's thread to this CPU");
+  run.add_option_function<std::string>(
+         "--dedup",
+         [&o](const std::string& text) {
+           const auto options = hw::parse_duplicate_options(text);
+           if (!options) throw CLI::ValidationError("--dedup", options.error().text);
+           o.duplicates = *options;
+         },
+         "Leave out frames that repeat a recent one (engine.duplicate): same length, same first bytes. \"on\", "
+         "\"off\", or\n"
+         "any of records=32K,window=200ms,bytes=70,keep=drop. With keep=mark they stay: in pcapng with a comment, in\n"
+         "RAW behind a padding record that says so; pcap has no place for a mark")
+      ->type_name("HOW");
   run.add_option("--count", o.max_frames, "Stop after this many frames (default: no limit)");
   run.add_option_function<std::string>(
       "--for",

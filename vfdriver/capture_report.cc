@@ -39,6 +39,7 @@ std::string to_json(const CaptureReport& r) {
                                     {"lost", r.lost()},
                                     {"file", r.file},
                                     {"snaplen", r.snaplen},
+                                    {"dedup", r.dedup},
                                     {"ring", {{"bytes", r.ring_bytes}, {"hugepages", r.hugepages}}},
                                     {"clock",
                                      {{"source", r.clock.source},
@@ -73,6 +74,8 @@ std::vector<std::string> closing_lines(const CaptureReport& r) {
   const auto way = [&lines](std::uint64_t frames, std::string_view account) {
     if (frames > 0) lines.push_back(fmt::format("{} {}: {}", account, frames, hw::accounts::meaning_of(account)));
   };
+  way(r.engine.duplicate, "engine.duplicate");
+  way(r.engine.marked, "engine.marked");
   way(r.engine.ring_full, "engine.ring_full");
   way(r.engine.left_in_ring, "engine.left_in_ring");
   way(r.store.lapped, "store.lapped");

@@ -24,8 +24,13 @@ Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, Clock& clock, const
         options.snaplen = std::min(options.snaplen, memory.geometry().max_captured);
         return options;
       }()),
-      cells_{counters.named("engine.taken"), counters.named("engine.taken_bytes"), counters.named("engine.ring_full"),
-             counters.named("engine.appended"), counters.named("engine.left_in_ring")} {}
+      cells_{counters.named("engine.taken"),        counters.named("engine.taken_bytes"),
+             counters.named("engine.ring_full"),    counters.named("engine.appended"),
+             counters.named("engine.left_in_ring"), counters.named("engine.duplicate"),
+             counters.named("engine.marked")} {
+  static_assert(kBurst <= Duplicates::kMaxBurst);
+  if (options_.duplicates) duplicates_.emplace(*options_.duplicates);
+}
 
 std::size_t Engine::burst(RxPort& port) noexcept {
   std::span<RxSegment> room = segments_;
@@ -49,41 +54,51 @@ std::size_t Engine::burst(RxPort& port) noexcept {
 
 std::size_t Engine::append_burst(std::span<const RxSegment> segments, bool full) noexcept {
   stamps_.found(segments, full);
+  Duplicates* const duplicates = duplicates_ ? &*duplicates_ : nullptr;
+  if (duplicates) duplicates->foresee(segments);
+  const std::uint32_t snaplen = options_.snaplen;
+  RingRoom room = ring_.room();
   std::size_t frames = 0;
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < segments.size(); ++i) {
     ++frames;
+    const std::size_t begin = i;
     const RxSegment& first = segments[i];
-    if (first.end_of_frame) [[likely]] {
-      bytes += first.length;
-      if (!ring_.append(stamps_.next(first.length), first.data, std::min(first.length, options_.snaplen),
-                        first.length)) {
-        ++totals_.ring_full;
-      }
+    std::uint32_t wire = first.length;
+    while (!segments[i].end_of_frame && i + 1 < segments.size()) [[unlikely]] wire += segments[++i].length;
+    bytes += wire;
+    const Stamp stamp = stamps_.next(wire);
+    const bool repeated = duplicates && duplicates->repeats(begin, first, wire, stamp.total_ns());
+    const std::uint32_t captured = std::min(wire, snaplen);
+    if (i == begin && !repeated && room.fits(captured)) [[likely]] {
+      room.append(stamp, first.data, captured, wire);
       continue;
     }
-    const std::size_t begin = i;
-    std::uint32_t wire = 0;
-    for (;; ++i) {
-      wire += segments[i].length;
-      if (segments[i].end_of_frame || i + 1 == segments.size()) break;
-    }
-    bytes += wire;
-    append_long(segments.subspan(begin, i - begin + 1), wire);
+    ring_.settle(room);
+    append_any(segments.subspan(begin, i - begin + 1), wire, stamp, repeated);
+    room = ring_.room();
   }
+  ring_.settle(room);
   totals_.taken += frames;
   totals_.taken_bytes += bytes;
   return frames;
 }
 
-void Engine::append_long(std::span<const RxSegment> pieces, std::uint32_t wire) noexcept {
+[[gnu::noinline]] void Engine::append_any(std::span<const RxSegment> pieces, std::uint32_t wire, Stamp stamp,
+                                          bool repeated) noexcept {
+  if (repeated && !duplicates_->options().keep) {
+    ++totals_.duplicate;
+    return;
+  }
   std::uint32_t left = std::min(wire, options_.snaplen);
   // The record's length field has 16 bits; no port of ours delivers more, a broken device may.
-  std::byte* at = ring_.claim(stamps_.next(wire), left, std::min(wire, kMaxCaptured));
+  const std::uint32_t told = std::min(wire, kMaxCaptured);
+  std::byte* at = repeated ? ring_.claim_repeated(stamp, left, told) : ring_.claim(stamp, left, told);
   if (!at) {
     ++totals_.ring_full;
     return;
   }
+  totals_.marked += repeated;
   for (const RxSegment& piece : pieces) {
     const std::uint32_t n = std::min(piece.length, left);
     copy_frame(at, piece.data, n);
@@ -93,11 +108,13 @@ void Engine::append_long(std::span<const RxSegment> pieces, std::uint32_t wire) 
 }
 
 void Engine::count() noexcept {
-  totals_.appended = totals_.taken - totals_.ring_full;
+  totals_.appended = totals_.taken - totals_.ring_full - totals_.duplicate;
   cells_.taken.set(totals_.taken);
   cells_.taken_bytes.set(totals_.taken_bytes);
   cells_.ring_full.set(totals_.ring_full);
   cells_.appended.set(totals_.appended);
+  cells_.duplicate.set(totals_.duplicate);
+  cells_.marked.set(totals_.marked);
   // Relaxed: numbers for people.
   memory_.header().taken.store(totals_.taken, std::memory_order_relaxed);
   memory_.header().ring_full.store(totals_.ring_full, std::memory_order_relaxed);
@@ -153,8 +170,8 @@ void Engine::drain() noexcept {
 }
 
 EngineTotals Engine::totals() const noexcept {
-  return {cells_.taken.value(), cells_.taken_bytes.value(), cells_.ring_full.value(), cells_.appended.value(),
-          cells_.left_in_ring.value()};
+  return {cells_.taken.value(),        cells_.taken_bytes.value(), cells_.ring_full.value(), cells_.appended.value(),
+          cells_.left_in_ring.value(), cells_.duplicate.value(),   cells_.marked.value()};
 }
 
 }  // namespace vigia::vf

@@ -7,10 +7,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "hw/counter_file.h"
+#include "vfdriver/duplicates.h"
 #include "vfdriver/frame_clock.h"
 #include "vfdriver/port.h"
 #include "vfdriver/ring.h"
@@ -22,11 +24,13 @@ struct EngineOptions {
   bool poll = false;                     // never sleep: a core of its own
   std::uint64_t max_frames = 0;          // stop by itself after so many; 0: never
   unsigned link_mbps = 0;                // of the cable, for stamps; 0: unknown
+  // Frames that repeat an earlier one are left out, or kept with a mark. Empty: nobody looks.
+  std::optional<DuplicateOptions> duplicates = std::nullopt;
 };
 
 // Numbers of an engine: the ledger's engine.* accounts.
 struct EngineTotals {
-  std::uint64_t taken = 0, taken_bytes = 0, ring_full = 0, appended = 0, left_in_ring = 0;
+  std::uint64_t taken = 0, taken_bytes = 0, ring_full = 0, appended = 0, left_in_ring = 0, duplicate = 0, marked = 0;
 };
 
 // One thread calls run() (or burst()). With several queues it serves them in turn: one thread, one ring, one order of
@@ -68,13 +72,14 @@ class Engine {
 
  private:
   std::size_t append_burst(std::span<const RxSegment> segments, bool full) noexcept;
-  void append_long(std::span<const RxSegment> pieces, std::uint32_t wire) noexcept;
+  // A frame in one piece or more, nothing of it known yet but that it does not belong into the short way.
+  void append_any(std::span<const RxSegment> pieces, std::uint32_t wire, Stamp stamp, bool repeated) noexcept;
   void count() noexcept;
   bool alive() const noexcept;
   void rest(unsigned& idle) noexcept;
 
   struct Cells {
-    hw::Counter taken, taken_bytes, ring_full, appended, left_in_ring;
+    hw::Counter taken, taken_bytes, ring_full, appended, left_in_ring, duplicate, marked;
   };
 
   std::vector<RxPort*> ports_;
@@ -84,6 +89,7 @@ class Engine {
   const EngineOptions options_;
   Cells cells_;
   EngineTotals totals_;  // engine's thread
+  std::optional<Duplicates> duplicates_;
   std::array<RxSegment, kBurst> segments_{};
   std::atomic<bool> stop_{false}, ended_{false};
 };

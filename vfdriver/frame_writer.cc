@@ -20,10 +20,14 @@ class RawWriter final : public FrameWriter {
 
  private:
   std::size_t encoded_bytes(const FrameView& frame) const noexcept override {
-    return kRecordHeader + std::min<std::size_t>(frame.bytes.size(), kMaxCaptured);
+    return (frame.repeated ? kRepeatMarkRecord : 0) + kRecordHeader + captured_of(frame);
   }
   void encode(const FrameView& frame, std::byte* at) noexcept override {
-    const std::size_t captured = encoded_bytes(frame) - kRecordHeader;
+    if (frame.repeated) {
+      write_repeat_mark(at);
+      at += kRepeatMarkRecord;
+    }
+    const std::size_t captured = captured_of(frame);
     const RecordHeader header{frame.stamp, static_cast<std::uint16_t>(captured),
                               static_cast<std::uint16_t>(std::min(frame.wire, kMaxCaptured))};
     std::memcpy(at, &header, sizeof(header));
@@ -35,6 +39,9 @@ class RawWriter final : public FrameWriter {
     std::vector<std::byte> padding(left);
     write_padding(padding.data(), left);
     return padding;
+  }
+  static std::size_t captured_of(const FrameView& frame) noexcept {
+    return std::min<std::size_t>(frame.bytes.size(), kMaxCaptured);
   }
   static constexpr std::uint64_t kPage = 4096;
 };

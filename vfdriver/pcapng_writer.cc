@@ -3,6 +3,8 @@
 
 #include <sys/utsname.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <string_view>
 #include <vector>
@@ -81,6 +83,20 @@ struct PacketHead {
 };
 static_assert(sizeof(PacketHead) == 28);
 
+// The options of a frame that is marked as a duplicate: a comment, as analysers show it.
+constexpr char kRepeatText[] = "duplicate of an earlier frame";
+struct RepeatNote {
+  std::uint16_t code = comment, length = sizeof(kRepeatText) - 1;
+  std::array<char, 32> text{};  // padded with zeros
+  std::uint16_t end = end_of_options, nothing = 0;
+};
+static_assert(sizeof(RepeatNote) == 40 && padded(sizeof(kRepeatText) - 1) == 32);
+constexpr RepeatNote kRepeatNote = [] {
+  RepeatNote note;
+  std::copy_n(kRepeatText, sizeof(kRepeatText) - 1, note.text.begin());
+  return note;
+}();
+
 std::string system_name() {
   utsname name{};
   if (::uname(&name) != 0) return {};
@@ -115,7 +131,8 @@ PcapngWriter::PcapngWriter(OutputFile file, const CaptureDescription& descriptio
 }
 
 std::size_t PcapngWriter::encoded_bytes(const FrameView& frame) const noexcept {
-  return sizeof(PacketHead) + padded(frame.bytes.size()) + sizeof(std::uint32_t);
+  return sizeof(PacketHead) + padded(frame.bytes.size()) + (frame.repeated ? sizeof(kRepeatNote) : 0) +
+         sizeof(std::uint32_t);
 }
 
 void PcapngWriter::encode(const FrameView& frame, std::byte* at) noexcept {
@@ -135,7 +152,12 @@ void PcapngWriter::encode(const FrameView& frame, std::byte* at) noexcept {
   const std::size_t n = frame.bytes.size();
   if (n > 0) std::memcpy(bytes, frame.bytes.data(), n);
   std::memset(bytes + n, 0, padded(n) - n);
-  std::memcpy(bytes + padded(n), &total, sizeof(total));
+  std::byte* tail = bytes + padded(n);
+  if (frame.repeated) {
+    std::memcpy(tail, &kRepeatNote, sizeof(kRepeatNote));
+    tail += sizeof(kRepeatNote);
+  }
+  std::memcpy(tail, &total, sizeof(total));
 }
 
 std::vector<std::byte> PcapngWriter::tail(const CaptureSummary& summary) {

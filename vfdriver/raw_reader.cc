@@ -140,6 +140,7 @@ Result<bool> RawReader::end_file() {
 }
 
 Result<bool> RawReader::read(FrameView& out) {
+  bool repeated = false;
   for (;;) {
     RecordHeader header;
     const std::size_t have = end_ - begin_;
@@ -160,10 +161,13 @@ Result<bool> RawReader::read(FrameView& out) {
     const auto bytes = std::span<const std::byte>(buffer_.get() + begin_ + kRecordHeader, header.captured);
     begin_ += kRecordHeader + header.captured;
     offset_ += kRecordHeader + header.captured;
-    if (header.padding()) continue;
+    if (header.padding()) {
+      repeated = is_repeat_mark(header, bytes);
+      continue;
+    }
     frames_in_file_ = true;
     ++next_number_;
-    out = {header.stamp, header.wire, bytes};
+    out = {header.stamp, header.wire, bytes, repeated};
     return true;
   }
 }

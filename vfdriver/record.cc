@@ -23,4 +23,10 @@ void write_padding(std::byte* at, std::uint64_t bytes, std::uint32_t max_record)
   }
 }
 
+void write_repeat_mark(std::byte* at) noexcept {
+  const RecordHeader header{{}, kRepeatMark.size(), kRepeatMark.size()};
+  std::memcpy(at, &header, sizeof(header));
+  std::memcpy(at + sizeof(header), kRepeatMark.data(), kRepeatMark.size());
+}
+
 }  // namespace vigia::vf

@@ -3,6 +3,7 @@
 // is a header of 12 bytes, little-endian, and the captured bytes. Seconds and nanoseconds both 0: padding.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -50,11 +51,24 @@ constexpr std::uint64_t padding_before(std::uint64_t record_bytes, std::uint64_t
 // (24 and more); the content is zeros.
 void write_padding(std::byte* at, std::uint64_t bytes, std::uint32_t max_record = kMaxRecord) noexcept;
 
+// A padding record with these four bytes stands before a frame that repeats an earlier one and was kept all the same.
+// Who does not know it passes over it, as over any padding.
+constexpr std::array<char, 4> kRepeatMark{'D', 'U', 'P', '1'};
+constexpr std::uint32_t kRepeatMarkRecord = kRecordHeader + kRepeatMark.size();
+
+inline bool is_repeat_mark(const RecordHeader& header, std::span<const std::byte> content) noexcept {
+  return header.padding() && header.captured == kRepeatMark.size() &&
+         std::memcmp(content.data(), kRepeatMark.data(), kRepeatMark.size()) == 0;
+}
+// kRepeatMarkRecord bytes.
+void write_repeat_mark(std::byte* at) noexcept;
+
 // One frame of the stream. The bytes belong to whoever holds the stream.
 struct FrameView {
   Stamp stamp;
   std::uint32_t wire = 0;
   std::span<const std::byte> bytes;
+  bool repeated = false;  // marked as a duplicate
 };
 
 // Walks the records of bytes that begin at a record boundary. Believes nothing: never reads outside the span.
@@ -62,16 +76,23 @@ class RecordCursor {
  public:
   explicit RecordCursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
 
-  // The next frame; padding is passed over. False when what is left holds no whole record.
+  // The next frame; padding is passed over. False when what is left holds no whole record, or only the mark of one.
   bool next(FrameView& out) noexcept {
-    while (bytes_.size() - at_ >= kRecordHeader) {
+    std::size_t at = at_;
+    bool repeated = false;
+    while (bytes_.size() - at >= kRecordHeader) {
       RecordHeader header;
-      std::memcpy(&header, bytes_.data() + at_, sizeof(header));
-      if (bytes_.size() - at_ - kRecordHeader < header.captured) return false;
-      const auto content = bytes_.subspan(at_ + kRecordHeader, header.captured);
-      at_ += kRecordHeader + header.captured;
-      if (header.padding()) continue;
-      out = {header.stamp, header.wire, content};
+      std::memcpy(&header, bytes_.data() + at, sizeof(header));
+      if (bytes_.size() - at - kRecordHeader < header.captured) return false;
+      const auto content = bytes_.subspan(at + kRecordHeader, header.captured);
+      at += kRecordHeader + header.captured;
+      if (header.padding()) [[unlikely]] {
+        repeated = is_repeat_mark(header, content);
+        if (!repeated) at_ = at;  // a mark is passed together with its frame
+        continue;
+      }
+      at_ = at;
+      out = {header.stamp, header.wire, content, repeated};
       return true;
     }
     return false;

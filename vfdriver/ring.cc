@@ -32,11 +32,11 @@ void RingWriter::reserve(std::uint64_t end) noexcept {
   std::atomic_thread_fence(std::memory_order_release);
 }
 
-bool RingWriter::make_room(std::uint32_t captured) noexcept {
-  const std::uint64_t record = kRecordHeader + captured;
+// For one or more records of together so many bytes, which stay in one segment.
+bool RingWriter::make_room(std::uint64_t bytes) noexcept {
   if (position_ == segment_end_) segment_end_ += geometry_.segment_bytes;
-  const std::uint64_t padding = padding_before(record, segment_end_ - position_);
-  const std::uint64_t end = position_ + padding + record;
+  const std::uint64_t padding = padding_before(bytes, segment_end_ - position_);
+  const std::uint64_t end = position_ + padding + bytes;
   if (end > lossless_until_) {
     // One refusal per burst is enough: a full ring must not make each frame look at every slot.
     if (refused_) return false;
@@ -64,6 +64,17 @@ std::byte* RingWriter::place_and_mark(Stamp stamp, std::uint32_t captured, std::
   mark_if_crossed();
   set_easy_limit();
   return at;
+}
+
+std::byte* RingWriter::claim_repeated(Stamp stamp, std::uint32_t captured, std::uint32_t wire) noexcept {
+  const std::uint32_t bytes = kRepeatMarkRecord + kRecordHeader + captured;
+  if (position_ + bytes > easy_until_ && !make_room(bytes)) return nullptr;
+  write_repeat_mark(data_ + (position_ - lap_start_));
+  position_ += kRepeatMarkRecord;
+  // Relaxed: published with the position.
+  memory_.header().marked.store(++marked_, std::memory_order_relaxed);
+  // No landmark between the two: a reader that begins there would take the frame for a first copy.
+  return place_and_mark(stamp, captured, wire);
 }
 
 void RingWriter::start_lap_if_due() noexcept {

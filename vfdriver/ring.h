@@ -2,45 +2,35 @@
 // The writing end of a capture ring: one thread, never waits for anybody (architecture 5.4).
 #pragma once
 
-#include <emmintrin.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
+#include "vfdriver/copy_frame.h"
 #include "vfdriver/listener_table.h"
 #include "vfdriver/record.h"
 #include "vfdriver/ring_memory.h"
 
 namespace vigia::vf {
 
-// Copies a frame. Short ones by overlapping 16-byte pieces that stay inside [0, n): no call, no loop for 60 bytes.
-inline void copy_frame(std::byte* to, const std::byte* from, std::size_t n) noexcept {
-  if (n < 16 || n > 128) {
-    if (n > 0) std::memcpy(to, from, n);  // nothing may come with a null pointer
-    return;
+// What of the ring needs nothing but bytes: a burst is written with this in registers, where a member of the writer
+// would be read and written again for each frame, because any of the bytes copied might be the member.
+struct RingRoom {
+  std::byte* at;
+  std::uint64_t left;        // bytes
+  std::uint64_t frames = 0;  // appended here
+
+  bool fits(std::uint32_t captured) const noexcept { return kRecordHeader + captured <= left; }
+  // A frame that fits.
+  void append(Stamp stamp, const std::byte* frame, std::uint32_t captured, std::uint32_t wire) noexcept {
+    const RecordHeader header{stamp, static_cast<std::uint16_t>(captured), static_cast<std::uint16_t>(wire)};
+    std::memcpy(at, &header, sizeof(header));
+    copy_frame(at + kRecordHeader, frame, captured);
+    at += kRecordHeader + captured;
+    left -= kRecordHeader + captured;
+    ++frames;
   }
-  // SAFETY: unaligned loads and stores of 16 bytes, each inside the n bytes of source and target.
-  const auto move = [to, from](std::size_t at) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + at), _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at)));
-  };
-  move(0);
-  if (n > 32) {
-    move(16);
-    move(n - 32);
-    if (n > 64) {
-      move(32);
-      move(48);
-      if (n > 96) {
-        move(64);
-        move(80);
-      } else if (n > 80) {
-        move(64);
-      }
-    }
-  }
-  move(n - 16);
-}
+};
 
 // Appends records. All methods from the one thread that owns the writer; memory and table outlive it. Nothing here
 // blocks, allocates, logs or makes a system call.
@@ -64,11 +54,23 @@ class RingWriter {
   std::byte* claim(Stamp stamp, std::uint32_t captured, std::uint32_t wire) noexcept {
     // One comparison stands for: segment end, landmark, end of the mapping, reserved end, slowest lossless listener.
     if (position_ + kRecordHeader + captured > easy_until_) [[unlikely]] {
-      if (!make_room(captured)) return nullptr;
+      if (!make_room(kRecordHeader + captured)) return nullptr;
       return place_and_mark(stamp, captured, wire);
     }
     return place(stamp, captured, wire);
   }
+
+  // The room there is now, maybe none. Until settle() nothing else of the writer is called.
+  RingRoom room() const noexcept {
+    return {data_ + (position_ - lap_start_), easy_until_ > position_ ? easy_until_ - position_ : 0};
+  }
+  void settle(const RingRoom& room) noexcept {
+    position_ = lap_start_ + static_cast<std::uint64_t>(room.at - data_);
+    frames_ += room.frames;
+  }
+
+  // As claim(), with a mark before the frame that says that it repeats an earlier one; both or neither.
+  std::byte* claim_repeated(Stamp stamp, std::uint32_t captured, std::uint32_t wire) noexcept;
 
   // Makes everything appended visible to listeners; once per burst.
   void publish() noexcept;
@@ -88,7 +90,7 @@ class RingWriter {
     return at + kRecordHeader;
   }
   std::byte* place_and_mark(Stamp stamp, std::uint32_t captured, std::uint32_t wire) noexcept;
-  bool make_room(std::uint32_t captured) noexcept;
+  bool make_room(std::uint64_t bytes) noexcept;
   void reserve(std::uint64_t end) noexcept;
   void start_lap_if_due() noexcept;
   void mark_if_crossed() noexcept;
@@ -100,7 +102,7 @@ class RingWriter {
   const std::uint64_t reserve_step_;
 
   std::uint64_t position_ = 0;
-  std::uint64_t frames_ = 0;
+  std::uint64_t frames_ = 0, marked_ = 0;
   std::uint64_t easy_until_ = 0;
   std::byte* const data_;
   std::uint64_t lap_start_ = 0;  // the position that lies at data_[0]

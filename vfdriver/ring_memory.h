@@ -62,6 +62,8 @@ struct RingHeader {
   // Of the engine, for listeners: frames, updated once per burst.
   alignas(64) std::atomic<std::uint64_t> taken;
   std::atomic<std::uint64_t> ring_full;
+  // Frames with a mark before them (record.h); 0: the stream holds no marks.
+  std::atomic<std::uint64_t> marked;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && sizeof(RingHeader) <= 4096);
 

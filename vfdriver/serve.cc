@@ -234,6 +234,7 @@ CaptureOptions capture_options(const ServeConfig& config, const ServeOptions& op
   capture.name = config.name;
   capture.ring = config.ring;
   capture.snaplen = config.snaplen;
+  capture.duplicates = config.duplicates;
   capture.quota = config.quota;
   capture.store_kind = config.policy;
   capture.store_retry = options.store_retry;

@@ -22,6 +22,7 @@ struct ServeConfig {
   std::uint64_t quota = 0;  // bytes; 0: no limit
   // What becomes of frames when storage is a whole ring behind.
   ListenerKind policy = ListenerKind::overwritable;
+  std::optional<DuplicateOptions> duplicates;  // empty: nobody looks for them
   unsigned mtu = 1500;
   ClockOptions clock;
   std::string storage_mode;  // "virtio", "passthrough", "none"; empty: not said

@@ -34,6 +34,14 @@ void read_capture(JsonFields fields, ServeConfig& config) {
   if (config.quota != 0 && config.quota < 2 * config.ring.segment_bytes) {
     fields.fault("quota", "must hold at least two files of max_file");
   }
+  if (const auto dedup = fields.word("dedup"); dedup) {
+    const auto options = hw::parse_duplicate_options(*dedup);
+    if (options) {
+      config.duplicates = *options;
+    } else {
+      fields.fault("dedup", options.error().text);
+    }
+  }
   if (auto ok = validate(config.ring); !ok) fields.fault("ring", ok.error().text);
   if (const auto text = fields.word("clock")) {
     const auto clock = parse_clock_options(*text);

@@ -71,6 +71,8 @@ class RawStore final : public Store {
   void write_open_block(const RingPoint& end, bool last);
   RecordHeader header_at(std::uint64_t position) const;
   std::uint64_t padding_in(const Block& block, std::uint64_t end) const;
+  // Relaxed: the position that was acquired came after it.
+  bool marks_in_ring() const { return ring_.header().marked.load(std::memory_order_relaxed) != 0; }
   std::optional<IndexEntry> index_of(const Block& block, std::uint64_t end) const;
   void fail(const Block& block, Error error);
   void lapped(const Block& block);
@@ -224,7 +226,7 @@ void RawStore::settle(const Block& block, int error) {
     return;
   }
   const std::uint64_t end = block.start + kBlockBytes;
-  const std::uint64_t padding = end % segment_bytes_ == 0 ? padding_in(block, end) : 0;
+  const std::uint64_t padding = end % segment_bytes_ == 0 || marks_in_ring() ? padding_in(block, end) : 0;
   const auto index = index_of(block, end);
   // Only now: padding and index were read from the ring too.
   if (!reader_.intact()) {
@@ -306,7 +308,8 @@ void RawStore::write_open_block(const RingPoint& end, bool last) {
   }
   open_written_ = end.position;
   const std::uint64_t frames = end.frame - reader_.point().frame;
-  const std::uint64_t bytes = end.position - reader_.point().position - frames * kRecordHeader;
+  const std::uint64_t padding = marks_in_ring() ? padding_in(block, end.position) : 0;
+  const std::uint64_t bytes = end.position - reader_.point().position - padding - frames * kRecordHeader;
   if (last) {
     // The writer has closed the ring: nothing is overwritten any more.
     if (const auto index = index_of(block, end.position)) file_->add_index(*index);

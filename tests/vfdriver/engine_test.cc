@@ -108,6 +108,82 @@ TEST(Engine, FramesLongerThanTheRingTakesAreCutNotRefused) {
   EXPECT_EQ(wires, std::vector<std::uint32_t>{9000});
 }
 
+// Every fourth frame of the port is the one before once more.
+class RepeatingPort final : public RxPort {
+ public:
+  std::uint64_t offered = 0, taken = 0;
+  std::uint32_t size = 300;
+  std::size_t pieces = 1;
+
+  std::size_t receive(std::span<RxSegment> out) noexcept override {
+    std::size_t n = 0;
+    for (; n + pieces <= out.size() && taken < offered; ++taken) {
+      auto& frame = frames_[taken % frames_.size()];
+      frame = frame_of(taken % 4 == 3 ? taken - 1 : taken, size);
+      const std::uint32_t each = size / static_cast<std::uint32_t>(pieces);
+      for (std::size_t i = 0; i < pieces; ++i) out[n++] = {frame.data() + i * each, each, i + 1 == pieces};
+    }
+    return n;
+  }
+  void release() noexcept override {}
+  void wait(std::chrono::microseconds) noexcept override {}
+  bool alive() const noexcept override { return true; }
+  std::uint64_t pending_frames() const noexcept override { return offered - taken; }
+
+ private:
+  std::array<std::vector<std::byte>, 64> frames_;
+};
+
+TEST(Engine, DuplicatesAreLeftOutOrMarkedAndTheAccountsBalance) {
+  for (const bool keep : {false, true}) {
+    for (const std::size_t pieces : {1u, 3u}) {
+      EngineUnderTest t({.snaplen = 100, .duplicates = DuplicateOptions{.keep = keep}});
+      RepeatingPort port;
+      port.pieces = pieces;
+      t.engine.set_ports({&port});
+      auto reader = t.ring.join(ListenerKind::lossless);
+      port.offered = 400;
+      while (t.engine.burst(port) > 0) {
+      }
+      const EngineTotals totals = t.engine.totals();
+      EXPECT_EQ(totals.taken, 400u);
+      EXPECT_EQ(totals.taken_bytes, 400u * 300);
+      EXPECT_EQ(totals.duplicate, keep ? 0u : 100u);
+      EXPECT_EQ(totals.marked, keep ? 100u : 0u);
+      EXPECT_EQ(totals.taken, totals.duplicate + totals.ring_full + totals.appended) << "ledger line 5";
+      const auto accounts = t.counters.snapshot();
+      EXPECT_EQ(accounts.at("engine.duplicate"), totals.duplicate);
+      EXPECT_EQ(accounts.at("engine.marked"), totals.marked);
+      const auto bytes = reader.peek(65536);
+      RecordCursor cursor(bytes);
+      FrameView view;
+      std::uint64_t n = 0;
+      for (; cursor.next(view); ++n) {
+        const std::uint64_t index = keep ? (n % 4 == 3 ? n - 1 : n) : n / 3 * 4 + n % 3;
+        EXPECT_TRUE(is_frame(view, index)) << n;
+        EXPECT_EQ(view.repeated, keep && n % 4 == 3) << n;
+        EXPECT_EQ(view.wire, 300u);
+      }
+      EXPECT_EQ(n, totals.appended);
+    }
+  }
+}
+
+TEST(Engine, ARefusedDuplicateIsInOneAccountOnly) {
+  EngineUnderTest t({.duplicates = DuplicateOptions{.keep = true}});
+  RepeatingPort port;
+  t.engine.set_ports({&port});
+  auto stuck = t.ring.join(ListenerKind::lossless);
+  port.offered = 2000;
+  while (t.engine.burst(port) > 0) {
+  }
+  const EngineTotals totals = t.engine.totals();
+  EXPECT_GT(totals.ring_full, 0u);
+  EXPECT_EQ(totals.taken, totals.ring_full + totals.appended);
+  EXPECT_EQ(totals.marked, t.ring.memory.header().marked.load());
+  EXPECT_LT(totals.marked, totals.appended / 3);
+}
+
 TEST(Engine, NeverWaitsForALosslessListener) {
   EngineUnderTest t;
   auto stuck = t.ring.join(ListenerKind::lossless);

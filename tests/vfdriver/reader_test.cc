@@ -52,6 +52,36 @@ void write_frames(const std::filesystem::path& path, unsigned count, std::size_t
   ASSERT_TRUE(writer->finish({}));
 }
 
+TEST(Reader, MarksOfDuplicatesSurviveInRawAndAreACommentInPcapng) {
+  TempDir dir;
+  for (const char* name : {"a.raw", "a.pcapng", "a.pcap"}) {
+    auto writer = must(create_capture_file(dir / name, *format_of(dir / name), {"hw", "if", "", "", 65535}));
+    for (unsigned i = 0; i < 30'000; ++i) {  // RAW: over the reader's buffer
+      const auto frame = frame_of(i, 60 + i % 7);
+      writer->write(
+          {Stamp::of_ns(1'700'000'000'000'000'000 + i), static_cast<std::uint32_t>(frame.size()), frame, i % 3 == 1});
+    }
+    ASSERT_TRUE(writer->finish({}));
+    auto reader = must(open_capture(dir / name));
+    FrameView view;
+    unsigned i = 0;
+    for (; must(reader->next(view)); ++i) {
+      ASSERT_TRUE(is_frame(view, i));
+      if (name == std::string_view("a.raw")) {
+        ASSERT_EQ(view.repeated, i % 3 == 1) << i;
+      }
+    }
+    EXPECT_EQ(i, 30'000u);
+    EXPECT_TRUE(reader->report().remarks.empty());
+  }
+  const std::string text = "duplicate of an earlier frame";
+  const auto bytes = slurp(dir / "a.pcapng");
+  const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::size_t comments = 0;
+  for (auto at = all.find(text); at != all.npos; at = all.find(text, at + 1)) ++comments;
+  EXPECT_EQ(comments, 10'000u);
+}
+
 TEST(Reader, FilesTruncatedAtEveryLengthGiveTheirWholeFrames) {
   for (const char* name : {"a.raw", "a.pcap", "a.pcapng"}) {
     TempDir dir;

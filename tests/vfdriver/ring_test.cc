@@ -66,13 +66,79 @@ TEST(RecordPadding, EveryLengthIsCoveredExactly) {
 }
 
 TEST(CopyFrame, EveryLengthStaysInside) {
-  for (std::size_t n = 0; n < 300; ++n) {
+  const auto stays_inside = [](const auto& copy, std::size_t n) {
     const auto from = frame_of(n, n);
     std::vector<std::byte> to(n + 2, std::byte{0xaa});
-    copy_frame(to.data() + 1, from.data(), n);
+    copy(to.data() + 1, from.data(), n);
     EXPECT_TRUE(std::equal(from.begin(), from.end(), to.begin() + 1)) << n;
     EXPECT_EQ(to.front(), std::byte{0xaa});
     EXPECT_EQ(to.back(), std::byte{0xaa});
+  };
+  for (std::size_t n = 0; n < 600; ++n) stays_inside(copy_frame, n);
+  for (const LongCopy& way : long_copies()) {
+    if (!way.usable) continue;
+    for (std::size_t n = 129; n < 600; ++n) stays_inside(way.copy, n);
+  }
+}
+
+// Records of a stream whose every third frame is marked; both are whole at whatever distance to a segment's end.
+TEST(Ring, MarksStandBeforeTheirFrames) {
+  RingUnderTest ring;
+  auto reader = ring.join(ListenerKind::lossless);
+  std::mt19937 random(3);
+  std::uint64_t marked = 0, seen = 0, position = 0;
+  for (std::uint64_t i = 0; i < 20'000; ++i) {
+    const auto frame = frame_of(i, random() % 1515);
+    const auto size = static_cast<std::uint32_t>(frame.size());
+    const Stamp stamp = Stamp::of_ns(1'000'000'000 + i);
+    std::byte* at = i % 3 == 0 ? ring.writer.claim_repeated(stamp, size, size) : ring.writer.claim(stamp, size, size);
+    ASSERT_NE(at, nullptr);
+    copy_frame(at, frame.data(), size);
+    marked += i % 3 == 0;
+    ring.writer.publish();
+    EXPECT_EQ(ring.memory.header().marked.load(), marked);
+    const auto bytes = reader.peek(65536);
+    RecordCursor cursor(bytes);
+    FrameView view;
+    ASSERT_TRUE(cursor.next(view));
+    EXPECT_EQ(view.repeated, i % 3 == 0);
+    EXPECT_EQ(view.stamp, stamp);
+    EXPECT_TRUE(is_frame(view, i));
+    ASSERT_EQ(cursor.consumed(), bytes.size());
+    // In whichever segment the frame ends, its mark begins.
+    const std::uint64_t start =
+        position + bytes.size() - kRecordHeader - size - (view.repeated ? kRepeatMarkRecord : 0);
+    position += bytes.size();
+    ASSERT_EQ(start / kSmall.segment_bytes, (position - 1) / kSmall.segment_bytes);
+    reader.advance(cursor.consumed(), 1);
+    seen += view.repeated;
+  }
+  EXPECT_EQ(seen, marked);
+}
+
+TEST(Ring, ALosslessListenerRefusesMarkAndFrameTogether) {
+  RingUnderTest ring;
+  auto slow = ring.join(ListenerKind::lossless);
+  std::uint64_t kept = 0;
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    std::byte* at = ring.writer.claim_repeated(Stamp::of_ns(1'000'000'000 + kept), 484, 484);
+    if (at) copy_frame(at, frame_of(kept++, 484).data(), 484);
+    ring.writer.publish();
+  }
+  EXPECT_EQ(kept, 128u) << "records of 512 bytes in a ring of 64 KiB";
+  EXPECT_EQ(read_all(slow), 128u);
+}
+
+TEST(RecordCursor, PassesAMarkOnlyWithItsFrame) {
+  std::vector<std::byte> bytes(kRepeatMarkRecord + kRecordHeader + 60);
+  write_repeat_mark(bytes.data());
+  const RecordHeader header{Stamp::of_ns(5), 60, 60};
+  std::memcpy(bytes.data() + kRepeatMarkRecord, &header, sizeof(header));
+  for (std::size_t n = 0; n <= bytes.size(); ++n) {
+    RecordCursor cursor{std::span(bytes).first(n)};
+    FrameView view;
+    ASSERT_EQ(cursor.next(view), n == bytes.size()) << n;
+    EXPECT_EQ(cursor.consumed(), n == bytes.size() ? n : 0) << "who goes on from here still finds the mark";
   }
 }
 

@@ -29,18 +29,20 @@ TEST(ServeConfig, ANameIsEnough) {
   EXPECT_EQ(config->mtu, 1500u);
   EXPECT_EQ(config->storage_mode, "");
   EXPECT_EQ(config->clock.policy, ClockPolicy::hybrid);
+  EXPECT_FALSE(config->duplicates);
 }
 
 TEST(ServeConfig, EveryKey) {
   const auto config = parse_serve_config(
       R"({"role": "probe", "name": "p1", "mac": "02:00:00:00:00:03", "port_vlan": 7, "mtu": 9000, "hugepages": 16,
           "storage": {"mode": "virtio"}, "capture": {"ring": "8M", "snaplen": 96, "policy": "lossless",
-          "max_file": 4194304, "quota": "8M", "clock": "kpt,reference=/dev/ptp0"}})",
+          "max_file": 4194304, "quota": "8M", "clock": "kpt,reference=/dev/ptp0", "dedup": "window=1s,keep=mark"}})",
       "c.json");
   ASSERT_TRUE(config) << config.error().text;
   EXPECT_EQ(config->ring.data_bytes, 8u << 20);
   EXPECT_EQ(config->ring.segment_bytes, 4u << 20);
   EXPECT_EQ(config->quota, 8u << 20);
+  EXPECT_EQ(config->duplicates, (DuplicateOptions{.window = std::chrono::seconds(1), .keep = true}));
   EXPECT_EQ(config->snaplen, 96u);
   EXPECT_EQ(config->policy, ListenerKind::lossless);
   EXPECT_EQ(config->mtu, 9000u);
@@ -76,6 +78,7 @@ TEST(ServeConfig, FaultsNameFileAndKey) {
       {R"({"name": "a", "capture": {"snaplen": 1.5}})", "capture.snaplen: want"},
       {R"({"name": "a", "capture": {"max_file": "1000"}})", "capture.ring: "},
       {R"({"name": "a", "capture": {"quota": "100M"}})", "capture.quota: must hold at least two files"},
+      {R"({"name": "a", "capture": {"dedup": "bytes=8"}})", "capture.dedup: \"bytes=8\": want bytes=16 to"},
       {R"({"name": "a", "capture": []})", "capture: want an object in braces"},
       {R"({"name": "a", "storage": {"mode": "nfs"}})", "storage.mode: \"nfs\" is none of: virtio, passthrough, none"},
       {R"({"name": "a", "storage": {"mode": "non"}})", "did you mean none?"},

@@ -149,6 +149,38 @@ TEST(FileStore, WiresharkAgreesWithThePcapng) {
   EXPECT_NE(rows.find(expected), std::string::npos) << rows.substr(0, 500);
 }
 
+// Marks lie anywhere, across blocks too; they are no frames, and none of their bytes is a frame's.
+TEST(RawStore, MarksAreStoredWithTheirFramesAndCountNoBytes) {
+  TempDir dir;
+  StoreUnderTest t;
+  t.raw(dir / "raw");
+  t.start();
+  std::uint64_t bytes = 0;
+  for (std::uint64_t i = 0; i < 20'000; ++i) {
+    const auto frame = frame_of(i, 60 + i * 37 % 1400);
+    const auto size = static_cast<std::uint32_t>(frame.size());
+    std::byte* at = nullptr;
+    while (!(at = i % 5 == 0 ? t.ring.writer.claim_repeated(Stamp::of_ns(1'000'000'000 + i), size, size)
+                             : t.ring.writer.claim(Stamp::of_ns(1'000'000'000 + i), size, size))) {
+      t.ring.writer.publish();
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+    copy_frame(at, frame.data(), size);
+    bytes += size;
+    t.ring.writer.publish();
+  }
+  t.ring.next = 20'000;
+  EXPECT_EQ(t.end().stored_bytes, bytes);
+  auto reader = must(open_capture(dir / "raw"));
+  FrameView view;
+  std::uint64_t i = 0;
+  for (; must(reader->next(view)); ++i) {
+    ASSERT_TRUE(is_frame(view, i));
+    ASSERT_EQ(view.repeated, i % 5 == 0) << i;
+  }
+  EXPECT_EQ(i, 20'000u);
+}
+
 TEST(RawStore, FilesAreTheStreamCutAtRecords) {
   TempDir dir;
   StoreUnderTest t;
