@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The receive path. rx_memory: driver, engine and ring on descriptors that are always ready, beside a loop that copies the
+same bytes and headers. rx_softnic: the same behind the software 82599 on another core, the highest rate without loss.
+idle: what a waiting engine costs. instructions: counted per frame by callgrind, beside a recorded baseline."""
+import json
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "rx"))
+
+import instructions  # noqa: E402
+import search  # noqa: E402
+
+LINE_RATE = 14.88e6  # frames of 64 bytes on 10 Gb/s: 10e9 / ((64 + 20) * 8)
+# Bytes with FCS as everybody names them, except the largest; without FCS, as memory holds them.
+SIZES = {"64": "60", "128": "124", "256": "252", "512": "508", "1024": "1020", "1514": "1514", "imix": "imix"}
+
+
+def bench(context, *words):
+    done = subprocess.run([context.bin("rx_bench"), *map(str, words)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"rx_bench {' '.join(map(str, words))} failed ({done.returncode}):\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def trace():
+    data = os.environ.get("VIGIA_DATA", os.path.join(HERE, "..", "..", "..", "shared", "data"))
+    file = os.path.join(data, "mixed", "mixed-internet.pcap")
+    return file if os.path.exists(file) else None
+
+
+def memory_row(context, name, lengths, *words):
+    got = bench(context, "memory", "--lengths", lengths, "--runs", context.runs, "--seconds",
+                0.05 if context.quick else 0.3, *words)
+    rate, mad = context.spread(got["frames_per_second"])
+    limit, _ = context.spread(got["limit"])
+    return {"name": name, "unit": "M frames/s", "runs": context.runs, "median": round(rate / 1e6, 3),
+            "mad": round(mad / 1e6, 3), "reference": "copy of the same bytes and headers",
+            "reference_median": round(limit / 1e6, 3), "ratio": round(rate / limit, 3),
+            "cycles_per_frame": round(got["ticks_per_second"] / rate, 1), "hugepages": got["hugepages"]}
+
+
+def rx_memory(context):
+    for name, lengths in SIZES.items():
+        yield memory_row(context, f"rx_memory.{name}", lengths)
+    if trace():
+        yield memory_row(context, "rx_memory.trace", trace())
+    else:
+        context.say("rx_memory.trace: no ../shared/data/mixed/mixed-internet.pcap (VIGIA_DATA); left out")
+    yield memory_row(context, "rx_memory.64.dedup", "60", "--dedup", "on")
+    # Threads of other cores that read along: what they cost the engine is what they take from its caches.
+    alone = memory_row(context, "", "60")["median"]
+    for name, words in {"listeners_1": ["--listeners", 1], "listeners_4": ["--listeners", 4],
+                        "stalled": ["--stalled", 1]}.items():
+        row = memory_row(context, f"rx_memory.64.{name}", "60", *words)
+        yield row | {"reference": "without listeners", "reference_median": alone,
+                     "ratio": round(row["median"] / alone, 3)}
+
+
+CASES = {
+    "64": [], "64.queues_2": ["--queues", 2], "64.listeners_2": ["--listeners", 2], "64.listeners_4": ["--listeners", 4],
+    "64.stalled": ["--stalled", 1], "64.dedup": ["--dedup", "on"], "256": ["--size", 256], "1514": ["--size", 1518],
+}
+
+
+def lossless_rate(context, words, size):
+    """Frames a second, by search; and how the trials were done."""
+    goals = search.QUICK if context.quick else search.GOALS
+
+    def trial(rate, seconds):
+        got = bench(context, "softnic", "--rate", f"{rate / 1e6:.4f}mpps", "--count", max(1, int(rate * seconds)), *words)
+        return got["lost"] == 0 and got["sent"] / max(got["seconds"], 1e-9) > rate * 0.98
+
+    # Where the wire waits for its receiver nothing is lost: no search will find more.
+    most = bench(context, "softnic", "--rate", "max", "--count", int(LINE_RATE * goals.trial), *words)
+    return search.lossless(trial, min(most["sent"] / most["seconds"] * 1.05, 10e9 / 8 / (size + 20) * 4), goals)
+
+
+def rx_softnic(context):
+    base = None
+    for name, words in CASES.items():
+        size = int(words[1]) if words[:1] == ["--size"] else 64
+        rates = [lossless_rate(context, words, size) for _ in range(1 if context.quick else min(context.runs, 3))]
+        median, mad = context.spread(rates)
+        base = base or median
+        row = {"name": f"rx_softnic.{name}", "unit": "Mpps", "runs": len(rates), "median": round(median / 1e6, 3),
+               "mad": round(mad / 1e6, 3), "lost": 0}
+        if name == "64":
+            row |= {"reference": "10 Gb/s line rate at 64 bytes", "reference_median": LINE_RATE / 1e6,
+                    "ratio": round(median / LINE_RATE, 3)}
+        elif size == 64:
+            row |= {"reference": "rx_softnic.64", "reference_median": round(base / 1e6, 3), "ratio": round(median / base, 3)}
+        else:
+            wire = 10e9 / 8 / (size + 20)
+            row |= {"reference": f"10 Gb/s line rate at {size} bytes", "reference_median": round(wire / 1e6, 3),
+                    "ratio": round(median / wire, 3)}
+        yield row
+
+
+def idle(context):
+    """CPU of the engine's thread, adaptive and polling, at no load, 1 % and half of a 10 Gb/s link of 64-byte frames."""
+    seconds = 0.5 if context.quick else 3
+    for load in (0, 0.01, 0.5):
+        rate = max(load * LINE_RATE, 10)  # "no load": ten frames a second, so that there is something to watch
+        for poll in (0, 1):
+            shares = []
+            for _ in range(1 if context.quick else context.runs):
+                got = bench(context, "softnic", "--rate", f"{rate / 1e6:.6f}mpps", "--count", max(2, int(rate * seconds)),
+                            "--poll", poll)
+                shares.append(got["engine_cpu"])
+            median, mad = context.spread(shares)
+            yield {"name": f"idle.{'poll' if poll else 'adaptive'}.load_{load * 100:g}", "unit": "CPUs",
+                   "runs": len(shares), "median": round(median, 3), "mad": round(mad, 3)}
+
+
+def counted(context):
+    for name, value in instructions.measure(context.bin("rx_bench")).items():
+        known = instructions.baseline().get(name)
+        row = {"name": f"instructions.{name}", "unit": "instructions/frame", "runs": 1, "median": value, "mad": 0}
+        if known:
+            row |= {"reference": "recorded", "reference_median": known, "ratio": round(value / known, 3)}
+        yield row
+
+
+BENCHES = {"rx_memory": rx_memory, "rx_softnic": rx_softnic, "idle": idle, "instructions": counted}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// Driver, engine and ring, with a device that costs next to nothing: it has always filled the whole descriptor ring.
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+#include <x86intrin.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <optional>
+#include <thread>
+
+#include "benchmarks/rx/bench.h"
+#include "hw/accounts.h"
+#include "hw/ixgbe/descriptor.h"
+#include "hw/ixgbe/regs_vf.h"
+#include "tests/vfdriver/no_function.h"
+#include "vfdriver/engine.h"
+#include "vfdriver/ixgbevf/rx_queue.h"
+#include "vfdriver/reader.h"
+#include "vfdriver/ring_reader.h"
+
+namespace vigia::bench {
+namespace {
+
+using vf::ixgbevf::RxQueue;
+namespace rx_status = hw::ixgbe::RxStatus;
+
+constexpr std::uint32_t kBuffer = 2048, kDescriptors = 2048;
+
+// A mapped doorbell page and nothing else.
+struct Page {
+  alignas(4096) std::array<std::byte, hw::ixgbe::vf::kBarSize> bytes{};
+  class NoTrap final : public hw::Bar::Trap {
+    std::uint32_t read32(std::uint32_t) noexcept override { return 0; }
+    void write32(std::uint32_t, std::uint32_t) noexcept override {}
+  } trap;
+  hw::Bar bar{hw::ixgbe::vf::kBarSize, trap, {{0, bytes}}};
+};
+
+struct Memory {
+  Memory() : layout(vf::ixgbevf::plan_memory(1, kDescriptors, kBuffer, 0)), bytes(layout.total + 4096) {
+    void* aligned = bytes.data();
+    std::size_t space = bytes.size();
+    std::align(4096, layout.total, aligned, space);
+    queue = RxQueue::Memory::at({static_cast<std::byte*>(aligned), layout.total}, hw::Iova{0}, layout.rx[0]);
+  }
+  vf::ixgbevf::Layout layout;
+  std::vector<std::byte> bytes;
+  RxQueue::Memory queue;
+};
+
+// The driver's queue; before each receive() the device's half is done for as many descriptors: two stores each, inside
+// the time measured. Each frame has a number in its first bytes, so that no two are equal.
+class FullQueue final : public vf::RxPort {
+ public:
+  explicit FullQueue(std::span<const std::uint16_t> lengths) : lengths_(lengths) {
+    queue_.prepare();
+    queue_.open();
+  }
+
+  std::size_t receive(std::span<vf::RxSegment> out) noexcept override {
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      hw::ixgbe::RxDescriptor& d = memory_.queue.ring[head_];
+      std::memcpy(memory_.queue.buffers.data() + head_ * memory_.queue.stride, &number_, sizeof(number_));
+      d.word0 = number_ << 32 | hw::ixgbe::RssType::udp_ipv4;
+      d.word1 = rx_status::dd | rx_status::eop | std::uint64_t{lengths_[at_]} << rx_status::length_shift;
+      head_ = (head_ + 1) % kDescriptors;
+      if (++at_ == lengths_.size()) at_ = 0;
+      ++number_;
+    }
+    return queue_.receive(out);
+  }
+  void release() noexcept override { queue_.release(); }
+  void wait(std::chrono::microseconds) noexcept override {}
+  bool alive() const noexcept override { return true; }
+  std::uint64_t pending_frames() const noexcept override { return 0; }
+
+ private:
+  const std::span<const std::uint16_t> lengths_;
+  Memory memory_;
+  Page page_;
+  vf::test::NoFunction function_;
+  vf::ixgbevf::Signal signal_;
+  RxQueue queue_{memory_.queue, page_.bar.doorbell(hw::ixgbe::vf::VFRDT, 0), signal_, function_};
+  std::size_t head_ = 0, at_ = 0;
+  std::uint64_t number_ = 0;
+};
+
+struct Ring {
+  vf::RingMemory memory = must(vf::RingMemory::create({}, "bench"));
+  vf::ListenerTable listeners = must(vf::ListenerTable::create());
+};
+
+class EngineLoop {
+ public:
+  EngineLoop(std::span<const std::uint16_t> lengths, const MemoryRun& run)
+      : queue_(lengths),
+        writer_(ring_.memory, ring_.listeners),
+        engine_({&queue_}, writer_, clock_, ring_.memory, counters_, {.duplicates = run.duplicates}) {
+    for (unsigned i = 0; i < run.listeners + run.stalled; ++i) listen(i >= run.listeners);
+  }
+  ~EngineLoop() {
+    stop_ = true;
+    for (std::thread& listener : listeners_) listener.join();
+  }
+  std::uint64_t step() { return engine_.burst(queue_); }
+  bool hugepages() const { return ring_.memory.hugepages(); }
+
+ private:
+  void listen(bool stalled) {
+    auto joined = must(ring_.listeners.join(ring_.memory, vf::ListenerKind::overwritable));
+    listeners_.emplace_back(
+        [this, stalled, reader = vf::RingReader::local(ring_.memory, ring_.listeners, joined)]() mutable {
+          while (!stop_) {
+            const auto bytes = stalled ? std::span<const std::byte>{} : reader.peek(256 * 1024);
+            vf::RecordCursor cursor(bytes);
+            vf::FrameView view;
+            std::uint64_t frames = 0;
+            while (cursor.next(view)) ++frames;
+            reader.advance(cursor.consumed(), frames);
+            if (frames == 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
+          }
+        });
+  }
+
+  FullQueue queue_;
+  Ring ring_;
+  vf::RingWriter writer_;
+  vf::Clock clock_;
+  hw::CounterFile counters_ = must(hw::CounterFile::create({}, hw::accounts::capture_names()));
+  vf::Engine engine_;
+  std::atomic<bool> stop_{false};
+  std::vector<std::thread> listeners_;
+};
+
+// What any engine of this kind must do: move 12 + n bytes from the device's buffers into a ring of that size.
+class CopyLoop {
+ public:
+  explicit CopyLoop(std::span<const std::uint16_t> lengths) : lengths_(lengths) {}
+  std::uint64_t step() {
+    for (std::size_t i = 0; i < vf::Engine::kBurst; ++i) {
+      const std::uint16_t n = lengths_[next_];
+      std::byte* to = ring_.memory.data() + at_;
+      std::memcpy(to, &at_, 8);
+      std::memcpy(to + 8, &n, 2);
+      std::memcpy(to + 10, &n, 2);
+      vf::copy_frame(to + 12, buffers_.queue.buffers.data() + head_ * buffers_.queue.stride, n);
+      at_ += 12u + n;
+      if (at_ >= ring_.memory.geometry().data_bytes) at_ = 0;
+      head_ = (head_ + 1) % kDescriptors;
+      if (++next_ == lengths_.size()) next_ = 0;
+    }
+    return vf::Engine::kBurst;
+  }
+
+ private:
+  const std::span<const std::uint16_t> lengths_;
+  Memory buffers_;
+  Ring ring_;
+  std::uint64_t at_ = 0;
+  std::size_t head_ = 0, next_ = 0;
+};
+
+template <class Loop>
+double frames_per_second(Loop& loop, double seconds) {
+  std::uint64_t frames = 0;
+  const double begin = thread_seconds();
+  double end = begin;
+  while (end - begin < seconds) {
+    for (int i = 0; i < 1000; ++i) frames += loop.step();
+    end = thread_seconds();
+  }
+  return static_cast<double>(frames) / (end - begin);
+}
+
+double ticks_per_second() {
+  const auto begin = std::chrono::steady_clock::now();
+  const std::uint64_t ticks = __rdtsc();
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const std::uint64_t passed = __rdtsc() - ticks;
+  return static_cast<double>(passed) / std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+}  // namespace
+
+std::vector<std::uint16_t> frame_lengths(const std::string& spec) {
+  if (spec == "imix") return {60, 60, 60, 590, 60, 60, 590, 60, 60, 590, 1514, 590};
+  if (spec.find_first_not_of("0123456789") == spec.npos) return {static_cast<std::uint16_t>(std::stoul(spec))};
+  auto reader = must(vf::open_capture(spec));
+  std::vector<std::uint16_t> lengths;
+  vf::FrameView view;
+  while (must(reader->next(view))) {
+    lengths.push_back(static_cast<std::uint16_t>(std::clamp(view.wire, 60u, 1522u)));
+  }
+  return lengths;
+}
+
+void measure_memory(const MemoryRun& run) {
+  const auto lengths = frame_lengths(run.lengths);
+  EngineLoop engine(lengths, run);
+  CopyLoop copy(lengths);
+  std::vector<double> rates, limits;
+  frames_per_second(engine, run.seconds / 2);  // once round both rings
+  frames_per_second(copy, run.seconds / 2);
+  for (unsigned i = 0; i < run.runs; ++i) {
+    rates.push_back(frames_per_second(engine, run.seconds));
+    limits.push_back(frames_per_second(copy, run.seconds));
+  }
+  fmt::print(
+      "{{\"frames_per_second\": [{:.0f}], \"limit\": [{:.0f}], \"ticks_per_second\": {:.0f}, \"hugepages\": {}}}\n",
+      fmt::join(rates, ", "), fmt::join(limits, ", "), ticks_per_second(), engine.hugepages());
+}
+
+void run_frames(const MemoryRun& run, std::uint64_t frames) {
+  const auto lengths = frame_lengths(run.lengths);
+  EngineLoop engine(lengths, run);
+  while (frames > 0) frames -= std::min(frames, engine.step());
+}
+
+}  // namespace vigia::bench
