@@ -13,6 +13,15 @@
 
 namespace vigia::vf {
 
+// A RecordHeader, in two stores. Put together as a struct it went through the stack, four bytes at a time in and eight
+// out, and the processor waited for each frame's stores to drain: two thirds of the engine's time at 60 bytes.
+inline void write_header(std::byte* at, Stamp stamp, std::uint32_t captured, std::uint32_t wire) noexcept {
+  const std::uint64_t when = stamp.seconds | std::uint64_t{stamp.nanoseconds} << 32;
+  const std::uint32_t lengths = (captured & 0xffff) | wire << 16;
+  std::memcpy(at, &when, sizeof(when));
+  std::memcpy(at + sizeof(when), &lengths, sizeof(lengths));
+}
+
 // What of the ring needs nothing but bytes: a burst is written with this in registers, where a member of the writer
 // would be read and written again for each frame, because any of the bytes copied might be the member.
 struct RingRoom {
@@ -23,8 +32,7 @@ struct RingRoom {
   bool fits(std::uint32_t captured) const noexcept { return kRecordHeader + captured <= left; }
   // A frame that fits.
   void append(Stamp stamp, const std::byte* frame, std::uint32_t captured, std::uint32_t wire) noexcept {
-    const RecordHeader header{stamp, static_cast<std::uint16_t>(captured), static_cast<std::uint16_t>(wire)};
-    std::memcpy(at, &header, sizeof(header));
+    write_header(at, stamp, captured, wire);
     copy_frame(at + kRecordHeader, frame, captured);
     at += kRecordHeader + captured;
     left -= kRecordHeader + captured;
@@ -83,8 +91,7 @@ class RingWriter {
  private:
   std::byte* place(Stamp stamp, std::uint32_t captured, std::uint32_t wire) noexcept {
     std::byte* at = data_ + (position_ - lap_start_);
-    const RecordHeader header{stamp, static_cast<std::uint16_t>(captured), static_cast<std::uint16_t>(wire)};
-    std::memcpy(at, &header, sizeof(header));
+    write_header(at, stamp, captured, wire);
     position_ += kRecordHeader + captured;
     ++frames_;
     return at + kRecordHeader;
