@@ -27,7 +27,7 @@ namespace RssType {  // as it stands in word0; 0: there is no hash
 constexpr std::uint64_t mask = 0xf;
 constexpr unsigned hash_shift = 32;
 constexpr std::uint32_t none = 0, tcp_ipv4 = 1, ipv4 = 2, tcp_ipv6 = 3, ipv6 = 5, udp_ipv4 = 7, udp_ipv6 = 8;
-}
+}  // namespace RssType
 namespace PacketType {  // bits as they stand in word0
 constexpr std::uint32_t ipv4 = 0x0010, ipv4_options = 0x0020, ipv6 = 0x0040, ipv6_ext = 0x0080, tcp = 0x0100,
                         udp = 0x0200, sctp = 0x0400, etqf = 0x8000;
