@@ -26,6 +26,9 @@ std::string_view meaning_of(std::string_view name) {
   for (const Account& a : kEngine) {
     if (a.name == name) return a.meaning;
   }
+  for (const Account& a : kReceivePort) {
+    if (a.name == name) return a.meaning;
+  }
   const auto dot = name.find('.');
   for (const Account& a : kPool) {
     if (dot != name.npos && a.name == name.substr(dot + 1)) return a.meaning;

@@ -80,6 +80,14 @@ inline constexpr std::array kEngine{
     Account{"store.disk_dropped", "Dropped: the disk refused them (full, error)."},
 };
 
+// vigia-capture, beside them where the port can tell: absent, not 0, where it cannot.
+inline constexpr std::string_view kPortOffered = "port.offered", kPortDropped = "port.dropped";
+inline constexpr std::array kReceivePort{
+    Account{kPortOffered, "Frames that the port saw, whether it had room for them or not."},
+    Account{kPortDropped,
+            "Dropped before the engine: the port had no room. The reader is too slow or its ring too small."},
+};
+
 // Every counter name of a softnic with that many VFs.
 std::vector<std::string> softnic_names(unsigned vfs);
 std::vector<std::string> capture_names();

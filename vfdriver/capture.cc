@@ -111,6 +111,7 @@ class Session {
   Result<Done> watch();
   Result<Done> recover();
   void close_ring();
+  void count_port();
   CaptureReport report(bool running) const;
   std::uint64_t ring_used() const;
   void show_observer();
@@ -143,8 +144,8 @@ std::vector<RxPort*> Session::ports() {
 }
 
 CaptureDescription Session::describe() const {
-  return {fmt::format("{} VF {}, {}", info_.driver, info_.mac.text(), info_.device), options_.name, options_.tap,
-          clock_->report().text(), std::min(options_.snaplen, options_.ring.max_captured)};
+  return {info_.hardware(), options_.name, options_.tap, clock_->report().text(),
+          std::min(options_.snaplen, options_.ring.max_captured)};
 }
 
 Result<std::unique_ptr<Store>> Session::make_store() {
@@ -200,7 +201,7 @@ Result<Done> Session::run() {
   start_engine();
   Result<Done> result = Done{};
   if (!options_.ready_file.empty()) result = write_text(options_.ready_file, "ready\n");
-  log::info("{}: {} captures on {} queue(s) of {}, ring {}{}; {}", options_.name, info_.mac.text(), device_.queues(),
+  log::info("{}: {} captures on {} queue(s) of {}, ring {}{}; {}", options_.name, info_.who(), device_.queues(),
             info_.device, size_text(options_.ring.data_bytes), ring_.hugepages() ? " on hugepages" : "",
             clock_->report().text());
   if (result) result = watch();
@@ -208,6 +209,7 @@ Result<Done> Session::run() {
   // A device that is gone cannot be stopped: what it finished can still be taken.
   if (auto stopped = device_.stop(); !stopped && result) result = stopped;
   engine_.drain();
+  count_port();
   close_ring();
   terminal_.clear();
 
@@ -243,6 +245,7 @@ Result<Done> Session::watch() {
       next_progress = now + kProgressEvery;
     }
     if (now >= next_show) {
+      count_port();
       show_observer();
       next_show = now + kShowEvery;
     }
@@ -253,12 +256,20 @@ Result<Done> Session::watch() {
     const Health health = device_.health();
     if (health == Health::pf_reset) {
       device = recover();
+    } else if (health == Health::finished) {
+      return Done{};
     } else if (health == Health::gone || !running) {
-      device = work_error(fmt::format("{}: device {} is gone; is its server running?", options_.name, info_.device));
+      device = work_error(fmt::format("{}: device {}: {}", options_.name, info_.device, device_.trouble()));
     }
     if (!device) return device;
   }
   return Done{};
+}
+
+void Session::count_port() {
+  const PortCounts counts = device_.counts();
+  if (counts.offered) counters_.named(hw::accounts::kPortOffered).set(*counts.offered);
+  if (counts.dropped) counters_.named(hw::accounts::kPortDropped).set(*counts.dropped);
 }
 
 void Session::show_observer() {
@@ -328,7 +339,8 @@ CaptureReport Session::report(bool running) const {
   r.name = options_.name;
   r.device = info_.device;
   r.driver = info_.driver;
-  r.mac = info_.mac.text();
+  r.mac = info_.mac ? info_.mac->text() : "";
+  r.hardware = info_.hardware();
   r.api = info_.api;
   r.file = store_ ? store_->path().string() : "";
   r.queues = device_.queues();
@@ -377,7 +389,12 @@ Result<Done> capture_into(RingMemory ring, std::unique_ptr<Clock> clock, const C
   if (!info) return info.error();
   auto table = ListenerTable::create();
   if (!table) return table.error();
-  auto counters = hw::CounterFile::create(options.counters, hw::accounts::capture_names());
+  // What the port cannot tell has no account: unknown is not zero.
+  const PortCounts known = device.counts();
+  std::vector<std::string> names = hw::accounts::capture_names();
+  if (known.offered) names.emplace_back(hw::accounts::kPortOffered);
+  if (known.dropped) names.emplace_back(hw::accounts::kPortDropped);
+  auto counters = hw::CounterFile::create(options.counters, names);
   if (!counters) return counters.error();
   Session session(options, stop, device, *info, std::move(ring), std::move(*table), std::move(*counters),
                   std::move(clock), observer);
@@ -407,6 +424,7 @@ Result<Done> run_capture(const CaptureOptions& options, StopRequest& stop, Captu
   PortOptions port = options.port;
   port.cancel = &stop.stop;
   port.interrupts = !options.poll;
+  if (options.snaplen < options.ring.max_captured) port.snaplen = options.snaplen;
   auto device = open_port(options.device, port);
   if (!device) return device.error();
   return capture_into(std::move(*ring), std::move(*clock), options, stop, **device, observer);

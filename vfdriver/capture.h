@@ -21,7 +21,7 @@
 namespace vigia::vf {
 
 struct CaptureOptions {
-  std::string device;  // as hw::open_function() takes it
+  std::string device;  // as open_port() takes it
   std::string name = "capture";
   std::string tap;  // what the device shows, in words, for the file; empty: unknown
   PortOptions port;

@@ -22,7 +22,7 @@ void on_signal(int) {
 }
 
 void add_device_options(CLI::App& run, CaptureOptions& o) {
-  run.add_option("--device", o.device, "The VF: vfio-user:SOCKET, vfio:0000:01:00.0 or uio:0000:01:00.0")->required();
+  run.add_option("--device", o.device, "Where frames come from; DEVICES below")->required();
   run.add_option("--queues", o.port.queues, "Receive queues: 1, 2 or 4; one thread serves them in turn")
       ->capture_default_str();
   run.add_option("--queue-size", o.port.rx_ring, "Descriptors per queue, a power of two, 64..32768")
@@ -134,12 +134,13 @@ CaptureCommand add_run_command(CLI::App& app) {
   options->port.tx_ring = 0;
   CLI::App* run = app.add_subcommand("run", "Capture from a device: stamp, keep in a shared ring, store");
   run->footer(
+      std::string() +
       "Other processes listen with `vigia-capture attach NAME`. SIGINT or SIGTERM ends the capture with everything\n"
       "written; a second one gives up what the store has not read. Frames that are lost are counted by cause, in the\n"
       "last lines, the counter file and the pcapng's interface statistics.\n"
       "Exit status: 0 done, 1 the device went away or the disk refused data, 2 wrong input.\n"
-      "DEVICES: vfio-user:SOCKET (vigia-softnic); vfio:ADDRESS, a PCI function bound to vfio-pci behind an IOMMU;\n"
-      "uio:ADDRESS, one bound to uio_pci_generic where no IOMMU translates: root, hugepages, no interrupts.\n"
+      "DEVICES\n" +
+      port_specs_help() +
       "CLOCK: policy kpt stamps each frame when the polling thread saw it; udts and wdts spread a burst over the time\n"
       "since the frame before, evenly or by time on the wire; hybrid does as kpt on an idle link, as wdts on a full "
       "one.\n"

@@ -16,6 +16,11 @@ std::string_view word(ListenerKind kind) { return kind == ListenerKind::lossless
 
 }  // namespace
 
+std::uint64_t CaptureReport::port_dropped() const {
+  const auto found = accounts.find(std::string(hw::accounts::kPortDropped));
+  return found == accounts.end() ? 0 : found->second;
+}
+
 std::string to_json(const CaptureReport& r) {
   nlohmann::ordered_json listeners = nlohmann::ordered_json::array();
   for (const ListenerState& l : r.listeners) {
@@ -58,7 +63,7 @@ std::string to_json(const CaptureReport& r) {
 }
 
 CaptureSummary summary_of(const CaptureReport& r) {
-  CaptureSummary summary{r.engine.taken + r.engine.left_in_ring, r.lost(), {}};
+  CaptureSummary summary{r.port_dropped() + r.engine.taken + r.engine.left_in_ring, r.lost(), {}};
   for (const auto& [name, value] : r.accounts) {
     // Accounts that stayed at zero are part of the ledger too: they say what did not happen.
     summary.comment += fmt::format("{} {}: {}\n", name, value, hw::accounts::meaning_of(name));
@@ -74,6 +79,7 @@ std::vector<std::string> closing_lines(const CaptureReport& r) {
   const auto way = [&lines](std::uint64_t frames, std::string_view account) {
     if (frames > 0) lines.push_back(fmt::format("{} {}: {}", account, frames, hw::accounts::meaning_of(account)));
   };
+  way(r.port_dropped(), hw::accounts::kPortDropped);
   way(r.engine.duplicate, "engine.duplicate");
   way(r.engine.marked, "engine.marked");
   way(r.engine.ring_full, "engine.ring_full");

@@ -18,7 +18,8 @@
 namespace vigia::vf {
 
 struct CaptureReport {
-  std::string name, device, driver, mac, api, file;  // file: empty when frames are only counted
+  std::string name, device, driver, mac, api, file;  // mac: empty: none; file: empty when frames are only counted
+  std::string hardware;                              // the port in one line
   unsigned queues = 0, restarts = 0;                 // restarts of the PF that were survived
   bool hugepages = false, running = false;           // running: what the store has not read yet is not lost
   ClockReport clock;
@@ -32,9 +33,12 @@ struct CaptureReport {
   std::map<std::string, std::uint64_t> accounts;
   std::vector<ListenerState> listeners;
 
-  // Frames the device delivered that are not in the file; without a file, not in the ring.
-  std::uint64_t lost() const noexcept {
-    return engine.left_in_ring + engine.ring_full + store.lapped + (running ? 0 : store.unread) + store.disk_dropped;
+  // Frames that the port had no room for; 0 also where it cannot tell (accounts has no such name then).
+  std::uint64_t port_dropped() const;
+  // Frames the device delivered or had to drop that are not in the file; without a file, not in the ring.
+  std::uint64_t lost() const {
+    return port_dropped() + engine.left_in_ring + engine.ring_full + store.lapped + (running ? 0 : store.unread) +
+           store.disk_dropped;
   }
 };
 

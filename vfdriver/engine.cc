@@ -64,18 +64,22 @@ std::size_t Engine::append_burst(std::span<const RxSegment> segments, bool full)
     ++frames;
     const std::size_t begin = i;
     const RxSegment& first = segments[i];
-    std::uint32_t wire = first.length;
-    while (!segments[i].end_of_frame && i + 1 < segments.size()) [[unlikely]] wire += segments[++i].length;
+    std::uint32_t held = first.length, wire = first.length + first.beyond;
+    while (!segments[i].end_of_frame && i + 1 < segments.size()) [[unlikely]] {
+      ++i;
+      held += segments[i].length;
+      wire += segments[i].length + segments[i].beyond;
+    }
     bytes += wire;
     const Stamp stamp = stamps_.next(wire);
     const bool repeated = duplicates && duplicates->repeats(begin, first, wire, stamp.total_ns());
-    const std::uint32_t captured = std::min(wire, snaplen);
+    const std::uint32_t captured = std::min(held, snaplen);
     if (i == begin && !repeated && room.fits(captured)) [[likely]] {
       room.append(stamp, first.data, captured, wire);
       continue;
     }
     ring_.settle(room);
-    append_any(segments.subspan(begin, i - begin + 1), wire, stamp, repeated);
+    append_any(segments.subspan(begin, i - begin + 1), held, wire, stamp, repeated);
     room = ring_.room();
   }
   ring_.settle(room);
@@ -84,13 +88,13 @@ std::size_t Engine::append_burst(std::span<const RxSegment> segments, bool full)
   return frames;
 }
 
-[[gnu::noinline]] void Engine::append_any(std::span<const RxSegment> pieces, std::uint32_t wire, Stamp stamp,
-                                          bool repeated) noexcept {
+[[gnu::noinline]] void Engine::append_any(std::span<const RxSegment> pieces, std::uint32_t held, std::uint32_t wire,
+                                          Stamp stamp, bool repeated) noexcept {
   if (repeated && !duplicates_->options().keep) {
     ++totals_.duplicate;
     return;
   }
-  std::uint32_t left = std::min(wire, options_.snaplen);
+  std::uint32_t left = std::min(held, options_.snaplen);
   // The record's length field has 16 bits; no port of ours delivers more, a broken device may.
   const std::uint32_t told = std::min(wire, kMaxCaptured);
   std::byte* at = repeated ? ring_.claim_repeated(stamp, left, told) : ring_.claim(stamp, left, told);

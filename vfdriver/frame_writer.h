@@ -24,7 +24,7 @@ Result<FileFormat> parse_format(std::string_view word);
 
 // What is known when a file begins. Formats write what they have a place for.
 struct CaptureDescription {
-  std::string hardware;   // the device: "82599 VF, vfio-user:/run/lab/vf3.sock"
+  std::string hardware;   // the device: "ixgbevf 02:00:00:00:00:03, vfio-user:/run/lab/vf3.sock"
   std::string interface;  // "agent"
   std::string tap;        // what it shows, in words: "rx of web"; empty: unknown
   std::string comment;    // clock source, policy, error bound
@@ -33,9 +33,10 @@ struct CaptureDescription {
 
 // What is known when it ends. Frames.
 struct CaptureSummary {
-  std::uint64_t received = 0;  // taken from the device; 0 with `lost` 0: unknown, nothing is written about it
-  std::uint64_t lost = 0;      // of those, what is not in the file
-  std::string comment;         // the accounts, in words
+  std::uint64_t received =
+      0;  // taken from the device or dropped by it; 0 with `lost` 0: unknown, nothing is written about it
+  std::uint64_t lost = 0;  // of those, what is not in the file
+  std::string comment;     // the accounts, in words
 };
 
 // Appends frames; a single thread uses it. A refused write shows in failure() and in the count of refused frames.

@@ -41,18 +41,20 @@ Result<Json> device_info(const std::string& spec, StopRequest& stop) {
   if (!device) return device.error();
   const auto info = (*device)->info();
   if (!info) return info.error();
-  Json json{{"kind", "device"},
-            {"device", info->device},
-            {"driver", info->driver},
-            {"mac", info->mac.text()},
-            {"mac_assigned", info->mac_assigned},
-            {"api", info->api},
-            {"queues_granted", info->granted_rx},
-            {"mtu", info->mtu},
-            {"link_up", info->link_up},
-            {"link_mbps", info->link_mbps},
-            {"multicast_mode", info->multicast_mode},
-            {"interrupts", info->interrupts}};
+  Json json{{"kind", "device"}, {"device", info->device}, {"driver", info->driver}, {"interrupts", info->interrupts}};
+  // What the port does not have or does not tell is left out.
+  if (info->mac) {
+    json["mac"] = info->mac->text();
+    json["mac_assigned"] = info->mac_assigned;
+  }
+  if (!info->api.empty()) json["api"] = info->api;
+  if (info->granted_rx != 0) json["queues_granted"] = info->granted_rx;
+  if (info->mtu != 0) json["mtu"] = info->mtu;
+  if (info->link_up) {
+    json["link_up"] = *info->link_up;
+    json["link_mbps"] = info->link_mbps;
+  }
+  if (!info->multicast_mode.empty()) json["multicast_mode"] = info->multicast_mode;
   if (info->link_enabled) json["link_enabled"] = *info->link_enabled;
   return json;
 }

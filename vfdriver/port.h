@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A source of received frames for the engine: ixgbevf here, virtio-net, AF_XDP, AF_PACKET and files in their own issue.
+// A source of received frames for the engine: a queue of a virtual function, of a kernel interface, or a file.
 #pragma once
 
 #include <chrono>
@@ -29,6 +29,9 @@ struct RxSegment {
   // hashed.
   bool hashed = false;
   std::uint32_t hash = 0;
+  // On the last segment: bytes of the frame on the wire that the port does not hold (the kernel cut them off, the file
+  // had no more). The frame's length is that of its segments and this, at most 65535.
+  std::uint32_t beyond = 0;
 };
 
 // One RX queue. A single thread uses it.

@@ -41,10 +41,12 @@ ordered_json port_json(const Result<PortInfo>& port) {
   return {{"up", true},
           {"device", port->device},
           {"driver", port->driver},
-          {"mac", port->mac.text()},
+          {"mac", port->mac ? port->mac->text() : ""},
           {"queues", port->queues},
           {"mtu", port->mtu},
-          {"link", port->link_up ? "up" : "down"},
+          {"link", !port->link_up   ? "unknown"
+                   : *port->link_up ? "up"
+                                    : "down"},
           {"link_mbps", port->link_mbps},
           {"multicast_mode", port->multicast_mode}};
 }
@@ -96,7 +98,7 @@ void ServiceState::stored_from(std::uint64_t first_file) {
 
 void ServiceState::begun(const RingMemory& ring, const CaptureReport& report) {
   PullSource source;
-  source.hardware = fmt::format("{} VF {}, {}", report.driver, report.mac, report.device);
+  source.hardware = report.hardware;
   source.clock = std::string(ring.header().clock, ::strnlen(ring.header().clock, sizeof(ring.header().clock)));
   source.snaplen = std::min(config_.snaplen, ring.geometry().max_captured);
   // A mapping of its own: pulls may go on when this capture has ended.

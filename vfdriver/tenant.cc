@@ -57,8 +57,8 @@ Result<Done> Tenant::run() {
       next_health_ = now + kHealthPeriod;
       const Health health = device_.health();
       if (health == Health::pf_reset) result = recover();
-      if (health == Health::gone) result = work_error(options_.name + ": the device is gone; is its server running?");
-      if (!result) break;
+      if (health == Health::gone) result = work_error(options_.name + ": " + device_.trouble());
+      if (!result || health == Health::finished) break;
     }
     if (now >= busy_until_) nap();
   }
@@ -225,7 +225,7 @@ Result<Done> write_stats(const TenantOptions& options, const PortInfo& info, con
   if (options.stats_json.empty()) return Done{};
   const nlohmann::ordered_json json{{"name", options.name},
                                     {"device", info.device},
-                                    {"mac", info.mac.text()},
+                                    {"mac", info.mac ? info.mac->text() : ""},
                                     {"api", info.api},
                                     {"queues", info.queues},
                                     {"mtu", info.mtu},
@@ -277,13 +277,13 @@ Result<Done> run_tenant(const TenantOptions& options, const std::atomic<bool>& s
   const auto info = (*device)->info();
   if (!info) return info.error();
 
-  traffic.set_source(info->mac);
+  if (info->mac) traffic.set_source(*info->mac);
 
   Tenant tenant(**device, options, std::move(traffic), *counters, stop);
   if (!options.ready_file.empty()) {
     if (auto written = write_file(options.ready_file, "ready\n"); !written) return written;
   }
-  log::info("{}: {} receives on {} queue(s), mailbox API {}", options.name, info->mac.text(), info->queues, info->api);
+  log::info("{}: {} receives on {} queue(s), mailbox API {}", options.name, info->who(), info->queues, info->api);
   auto result = tenant.run();
   const TxPort* tx = (*device)->tx();
   auto written = write_stats(options, *info, tenant.stats(), tx != nullptr ? tx->counts() : TxCounts{});

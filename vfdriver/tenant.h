@@ -17,7 +17,7 @@
 namespace vigia::vf {
 
 struct TenantOptions {
-  std::string device;  // as hw::open_function() takes it
+  std::string device;  // as open_port() takes it
   std::string name = "tenant";
   unsigned mtu = 1500;
   unsigned queues = 1;

@@ -8,18 +8,25 @@
 #include "hw/ixgbe/bits.h"
 #include "hw/ixgbe/descriptor.h"
 #include "hw/pci_function.h"
+#include "hw/spelling.h"
+#include "vfdriver/file/device.h"
 #include "vfdriver/ixgbevf/device.h"
+#include "vfdriver/packet/device.h"
+#include "vfdriver/virtio/vhost_user_device.h"
+#include "vfdriver/xdp/device.h"
 
 namespace vigia::vf {
 namespace {
 
+using Opened = Result<std::unique_ptr<VfDevice>>;
+
 // A chip is a row: what differs between virtual functions is here.
 struct Model {
   hw::PciId id;
-  Result<std::unique_ptr<VfDevice>> (*open)(std::unique_ptr<hw::PciFunction>, const PortOptions&);
+  Opened (*open)(std::unique_ptr<hw::PciFunction>, const PortOptions&);
 };
 
-Result<std::unique_ptr<VfDevice>> open_ixgbevf(std::unique_ptr<hw::PciFunction> function, const PortOptions& options) {
+Opened open_ixgbevf(std::unique_ptr<hw::PciFunction> function, const PortOptions& options) {
   return ixgbevf::Ixgbevf::open(std::move(function), options);
 }
 
@@ -70,20 +77,101 @@ bool drives(hw::PciId id) {
   return std::any_of(kModels.begin(), kModels.end(), [id](const Model& model) { return model.id == id; });
 }
 
-Result<std::unique_ptr<VfDevice>> open_port(std::string_view spec, const PortOptions& options) {
-  if (auto ok = validate(options); !ok) return ok.error();
+namespace {
+
+Opened open_pci(const std::string& spec, std::string_view, const PortOptions& options) {
   auto function = hw::open_function(spec);
   if (!function) return function.error();
   const hw::PciId id = (*function)->id();
   for (const Model& model : kModels) {
-    if (model.id != id) continue;
-    auto device = model.open(std::move(*function), options);
+    if (model.id == id) return model.open(std::move(*function), options);
+  }
+  return input_error(fmt::format("{}: device {:04x}:{:04x} is none that this program drives (82599 VF, {:04x}:{:04x})",
+                                 spec, id.vendor, id.device, hw::ixgbe::kVfId.vendor, hw::ixgbe::kVfId.device));
+}
+
+// What only a virtual function with its PF, or a device with descriptors, can be asked for.
+Result<Done> receives_only(const std::string& spec, const PortOptions& o) {
+  const char* wanted = nullptr;
+  if (o.mac) wanted = "an address (--mac)";
+  if (!o.vlans.empty()) wanted = "a VLAN (--vlan); frames of every VLAN are received";
+  if (o.queues != 1) wanted = "several receive queues (--queues)";
+  if (o.tx_ring != 0) wanted = "sending";
+  if (wanted == nullptr) return Done{};
+  return input_error(fmt::format("device '{}': this kind of port cannot be asked for {}", spec, wanted));
+}
+
+template <Opened (*Open)(const std::string&, std::string_view, const PortOptions&)>
+Opened open_receive_only(const std::string& spec, std::string_view rest, const PortOptions& options) {
+  if (auto ok = receives_only(spec, options); !ok) return ok.error();
+  return Open(spec, rest, options);
+}
+
+// A way to frames is a row.
+struct Scheme {
+  std::string_view name, form, what;
+  Opened (*open)(const std::string& spec, std::string_view rest, const PortOptions& options);
+};
+constexpr std::array kSchemes{
+    Scheme{"vfio", "vfio:ADDRESS", "a PCI function bound to vfio-pci behind an IOMMU: an 82599 VF", &open_pci},
+    Scheme{"uio", "uio:ADDRESS", "the same bound to uio_pci_generic, no IOMMU: root, hugepages, no interrupts",
+           &open_pci},
+    Scheme{"vfio-user", "vfio-user:SOCKET", "a PCI function that a process serves: vigia-softnic", &open_pci},
+    Scheme{"vhost-user", "vhost-user:SOCKET[,ring=split|packed]",
+           "a vhost-user back end that serves this socket: DPDK's net_vhost, a virtual switch",
+           &open_receive_only<&virtio::open_vhost_user>},
+    Scheme{"packet", "packet:IF[,promisc=no][,outgoing=no]",
+           "an interface of the kernel by AF_PACKET: what it receives and sends, as tcpdump sees it",
+           &open_receive_only<&packet::open>},
+    Scheme{"xdp", "xdp:IF[@QUEUE][,mode=native|generic]",
+           "an interface of the kernel by AF_XDP: less work for frames that the host then does not see",
+           &open_receive_only<&xdp::open>},
+    Scheme{"file", "file:PATH[,rate=original|max|Npps|xF][,loop=N]",
+           "the frames of a capture file, at the times they had, F times as fast, evenly, or as fast as they are taken",
+           &open_receive_only<&file::open>},
+};
+
+Error unknown_scheme(std::string_view spec) {
+  std::vector<std::string> names, forms;
+  for (const Scheme& s : kSchemes) {
+    names.emplace_back(s.name);
+    forms.emplace_back(s.form);
+  }
+  const std::size_t colon = spec.find(':');
+  const std::string_view word = spec.substr(0, colon), near = hw::nearest(word, names);
+  const auto hint = [&]() -> std::string {
+    if (near == word) return fmt::format("nothing follows '{}:'", word);
+    if (!near.empty() && colon != spec.npos) return fmt::format("did you mean '{}{}'?", near, spec.substr(colon));
+    if (spec.find('/') != spec.npos) return fmt::format("for a capture file say 'file:{}'", spec);
+    return colon == spec.npos && !spec.empty() ? fmt::format("for an interface say 'packet:{}'", spec)
+                                               : fmt::format("no kind of port is called '{}'", word);
+  };
+  return input_error(fmt::format("device '{}': {}; want {}", spec, hint(), fmt::join(forms, ", ")));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<VfDevice>> open_port(std::string_view spec, const PortOptions& options) {
+  if (auto ok = validate(options); !ok) return ok.error();
+  const std::size_t colon = spec.find(':');
+  for (const Scheme& scheme : kSchemes) {
+    if (colon == spec.npos || colon + 1 == spec.size() || spec.substr(0, colon) != scheme.name) continue;
+    auto device = scheme.open(std::string(spec), spec.substr(colon + 1), options);
     if (!device) return device.error();
     if (auto started = (*device)->start(); !started) return started.error();
     return device;
   }
-  return input_error(fmt::format("{}: device {:04x}:{:04x} is none that this program drives (82599 VF, {:04x}:{:04x})",
-                                 spec, id.vendor, id.device, hw::ixgbe::kVfId.vendor, hw::ixgbe::kVfId.device));
+  return unknown_scheme(spec);
+}
+
+std::string port_specs_help() {
+  std::string text;
+  for (const Scheme& s : kSchemes) text += fmt::format("  {}\n      {}\n", s.form, s.what);
+  return text;
+}
+
+std::string PortInfo::hardware() const {
+  return fmt::format("{}{}{}, {}", driver, mac ? " " : "", mac ? mac->text() : "", device);
 }
 
 }  // namespace vigia::vf

@@ -196,7 +196,7 @@ Result<PortInfo> Ixgbevf::info() {
   info.mtu = options_.mtu;
   const std::uint32_t links = bar_.read(reg::VFLINKS);
   info.link_up = (links & hw::ixgbe::Links::up) != 0;
-  info.link_mbps = info.link_up ? mbps_of(links) : 0;
+  info.link_mbps = *info.link_up ? mbps_of(links) : 0;
   if (multicast_) info.multicast_mode = text_of(*multicast_);
   info.interrupts = interrupts_;
   if (mbx::at_least(mailbox_.api(), mbx::Api::v1_2)) {

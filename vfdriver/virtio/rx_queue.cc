@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/virtio/rx_queue.h"
+
+#include <poll.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace vigia::vf::virtio {
+
+std::uint16_t RxQueueBase::buffers_of_frame(const Used& first) const noexcept {
+  // SAFETY: a buffer is at least a header long and 8-byte aligned. Read once: the device may write it at any time.
+  auto& header = *reinterpret_cast<hw::virtio::NetHeader*>(buffer(first.id));
+  return std::max<std::uint16_t>(1, std::atomic_ref(header.buffers).load(std::memory_order_relaxed));
+}
+
+RxSegment RxQueueBase::piece(const Used& used, bool first) const noexcept {
+  const std::uint32_t header = first ? sizeof(hw::virtio::NetHeader) : 0;
+  RxSegment segment{buffer(used.id) + header, used.length - header, true};
+  if (used.length <= header || used.length > layout_.bytes) [[unlikely]] {
+    segment.length = used.length <= header ? 0 : layout_.bytes - header;
+    segment.error = RxError::length;
+  }
+  __builtin_prefetch(segment.data);
+  return segment;
+}
+
+void RxQueueBase::kick() const noexcept {
+  if (signals_.kick < 0) return;
+  const std::uint64_t one = 1;
+  // An eventfd is full after 2^64 - 2 kicks; a device that is gone needs none.
+  [[maybe_unused]] const auto written = ::write(signals_.kick, &one, sizeof one);
+}
+
+void RxQueueBase::wait(std::chrono::microseconds at_most) noexcept {
+  const auto ns = std::chrono::nanoseconds(at_most).count();
+  const timespec limit{ns / 1'000'000'000, ns % 1'000'000'000};
+  if (signals_.call < 0) {
+    ::nanosleep(&limit, nullptr);
+    return;
+  }
+  arm();
+  if (!anything()) {  // came between the last look and the arming
+    pollfd on{signals_.call, POLLIN, 0};
+    if (::ppoll(&on, 1, &limit, nullptr) > 0) {
+      std::uint64_t count = 0;
+      [[maybe_unused]] const auto got = ::read(signals_.call, &count, sizeof count);
+    }
+  }
+  disarm();
+}
+
+}  // namespace vigia::vf::virtio
