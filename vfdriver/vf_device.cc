@@ -9,9 +9,11 @@
 #include "hw/ixgbe/descriptor.h"
 #include "hw/pci_function.h"
 #include "hw/spelling.h"
+#include "hw/virtio/pci.h"
 #include "vfdriver/file/device.h"
 #include "vfdriver/ixgbevf/device.h"
 #include "vfdriver/packet/device.h"
+#include "vfdriver/virtio/pci_device.h"
 #include "vfdriver/virtio/vhost_user_device.h"
 #include "vfdriver/xdp/device.h"
 
@@ -24,6 +26,7 @@ using Opened = Result<std::unique_ptr<VfDevice>>;
 struct Model {
   hw::PciId id;
   Opened (*open)(std::unique_ptr<hw::PciFunction>, const PortOptions&);
+  bool receives_only;
 };
 
 Opened open_ixgbevf(std::unique_ptr<hw::PciFunction> function, const PortOptions& options) {
@@ -31,7 +34,8 @@ Opened open_ixgbevf(std::unique_ptr<hw::PciFunction> function, const PortOptions
 }
 
 constexpr std::array kModels{
-    Model{hw::ixgbe::kVfId, &open_ixgbevf},
+    Model{hw::ixgbe::kVfId, &open_ixgbevf, false},
+    Model{hw::virtio::kNetId, &virtio::open_pci, true},
 };
 
 bool power_of_two(unsigned n) { return n != 0 && (n & (n - 1)) == 0; }
@@ -79,17 +83,6 @@ bool drives(hw::PciId id) {
 
 namespace {
 
-Opened open_pci(const std::string& spec, std::string_view, const PortOptions& options) {
-  auto function = hw::open_function(spec);
-  if (!function) return function.error();
-  const hw::PciId id = (*function)->id();
-  for (const Model& model : kModels) {
-    if (model.id == id) return model.open(std::move(*function), options);
-  }
-  return input_error(fmt::format("{}: device {:04x}:{:04x} is none that this program drives (82599 VF, {:04x}:{:04x})",
-                                 spec, id.vendor, id.device, hw::ixgbe::kVfId.vendor, hw::ixgbe::kVfId.device));
-}
-
 // What only a virtual function with its PF, or a device with descriptors, can be asked for.
 Result<Done> receives_only(const std::string& spec, const PortOptions& o) {
   const char* wanted = nullptr;
@@ -99,6 +92,24 @@ Result<Done> receives_only(const std::string& spec, const PortOptions& o) {
   if (o.tx_ring != 0) wanted = "sending";
   if (wanted == nullptr) return Done{};
   return input_error(fmt::format("device '{}': this kind of port cannot be asked for {}", spec, wanted));
+}
+
+Opened open_pci(const std::string& spec, std::string_view, const PortOptions& options) {
+  auto function = hw::open_function(spec);
+  if (!function) return function.error();
+  const hw::PciId id = (*function)->id();
+  for (const Model& model : kModels) {
+    if (model.id != id) continue;
+    if (model.receives_only) {
+      if (auto ok = receives_only(spec, options); !ok) return ok.error();
+    }
+    return model.open(std::move(*function), options);
+  }
+  return input_error(
+      fmt::format("{}: device {:04x}:{:04x} is none that this program drives (82599 VF {:04x}:{:04x}, virtio-net "
+                  "{:04x}:{:04x})",
+                  spec, id.vendor, id.device, hw::ixgbe::kVfId.vendor, hw::ixgbe::kVfId.device,
+                  hw::virtio::kNetId.vendor, hw::virtio::kNetId.device));
 }
 
 template <Opened (*Open)(const std::string&, std::string_view, const PortOptions&)>
@@ -113,7 +124,8 @@ struct Scheme {
   Opened (*open)(const std::string& spec, std::string_view rest, const PortOptions& options);
 };
 constexpr std::array kSchemes{
-    Scheme{"vfio", "vfio:ADDRESS", "a PCI function bound to vfio-pci behind an IOMMU: an 82599 VF", &open_pci},
+    Scheme{"vfio", "vfio:ADDRESS",
+           "a PCI function bound to vfio-pci behind an IOMMU: an 82599 VF, in guests a virtio-net device", &open_pci},
     Scheme{"uio", "uio:ADDRESS", "the same bound to uio_pci_generic, no IOMMU: root, hugepages, no interrupts",
            &open_pci},
     Scheme{"vfio-user", "vfio-user:SOCKET", "a PCI function that a process serves: vigia-softnic", &open_pci},

@@ -13,10 +13,13 @@ static_assert(std::endian::native == std::endian::little, "rings are used in mem
 
 // Feature bits (2.2, 5.1.3, 6).
 namespace Feature {
+constexpr std::uint64_t net_mtu = 1ull << 3, net_mac = 1ull << 5,
+                        net_status = 1ull << 16;  // fields of its configuration
 constexpr std::uint64_t net_mergeable_buffers = 1ull << 15;
 constexpr std::uint64_t event_index = 1ull << 29;
 constexpr std::uint64_t vhost_user_protocol = 1ull << 30;  // of the vhost-user protocol, not of virtio
 constexpr std::uint64_t version_1 = 1ull << 32;
+constexpr std::uint64_t access_platform = 1ull << 33;  // addresses are those of an IOMMU
 constexpr std::uint64_t packed_ring = 1ull << 34;
 }  // namespace Feature
 

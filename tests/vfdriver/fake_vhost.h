@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A vhost-user back end for tests: serves a socket, maps the front end's memory, delivers frames through the rings as
-// the standard says (virtio 1.2, 2.7 and 2.8), and can be told to break the rules.
+// A vhost-user back end for tests: serves a socket, maps the front end's memory, delivers frames.
 #pragma once
 
 #include <poll.h>
@@ -25,6 +24,7 @@
 #include "hw/unix_socket.h"
 #include "hw/virtio/ring.h"
 #include "hw/virtio/vhost_user.h"
+#include "tests/vfdriver/fake_net_device.h"
 
 namespace vigia::vf::test {
 
@@ -51,9 +51,7 @@ class FakeVhost {
   // Writes a frame into as many buffers as it needs. False: there are too few, or the ring is not running.
   bool deliver(std::span<const std::byte> frame) {
     const std::lock_guard lock(mutex_);
-    if (!rings_[0].enabled || map_ == nullptr) return false;
-    const bool packed = (chosen_ & hw::virtio::Feature::packed_ring) != 0;
-    return packed ? deliver_packed(frame) : deliver_split(frame);
+    return rings_[0].enabled && map_ != nullptr && net_.deliver(frame);
   }
   unsigned interrupts() const { return interrupts_; }
 
@@ -63,112 +61,28 @@ class FakeVhost {
     hw::vhost_user::VringAddress address{};
     bool enabled = false;
     Fd kick, call;
-    std::uint16_t next = 0, used = 0;
-    bool wrap = true, used_wrap = true;
   };
-  static constexpr std::size_t kHeader = sizeof(hw::virtio::NetHeader);
-
-  template <class T>
-  T& at_user(std::uint64_t address) {
-    const std::uint64_t offset = address - table_.region.user_address;
-    check(offset + sizeof(T) <= table_.region.bytes);
-    return *reinterpret_cast<T*>(map_ + offset);
-  }
-  std::byte* at_guest(std::uint64_t address, std::size_t bytes) {
-    const std::uint64_t offset = address - table_.region.guest_address;
-    check(offset + bytes <= table_.region.bytes);
+  std::byte* inside(std::uint64_t address, std::uint64_t base, std::size_t bytes) {
+    const std::uint64_t offset = address - base;
+    check(offset <= table_.region.bytes && bytes <= table_.region.bytes - offset);
     return map_ + offset;
   }
-  static std::uint16_t acquire(std::uint16_t& word) { return std::atomic_ref(word).load(std::memory_order_acquire); }
-  static void publish(std::uint16_t& word, std::uint16_t v) {
-    std::atomic_ref(word).store(v, std::memory_order_release);
-  }
-
-  // Piece by piece: what fits into the buffer at address; the first has a header.
-  std::uint32_t fill(std::uint64_t address, std::uint32_t room, std::span<const std::byte>& left, std::uint16_t pieces,
-                     bool first) {
-    std::byte* to = at_guest(address, room);
-    std::uint32_t written = 0;
-    if (first) {
-      hw::virtio::NetHeader header{};
-      header.buffers = pieces;
-      std::memcpy(to, &header, kHeader);
-      written = kHeader;
-    }
-    const std::size_t n = std::min<std::size_t>(room - written, left.size());
-    std::memcpy(to + written, left.data(), n);
-    left = left.subspan(n);
-    return written + static_cast<std::uint32_t>(n);
-  }
-  static std::uint16_t pieces_of(std::size_t frame, std::uint32_t room) {
-    return static_cast<std::uint16_t>((frame + kHeader + room - 1) / room);
-  }
-
-  bool deliver_split(std::span<const std::byte> frame) {
-    Ring& r = rings_[0];
-    const auto mask = static_cast<std::uint16_t>(r.size - 1);
-    const std::uint16_t avail = acquire(at_user<std::uint16_t>(r.address.available + 2));
-    const auto& first = at_user<hw::virtio::SplitDescriptor>(r.address.descriptors);
-    const std::uint16_t pieces = pieces_of(frame.size(), first.length);
-    if (static_cast<std::uint16_t>(avail - r.next) < pieces) return false;
-    const std::uint16_t old = r.used;
-    std::span<const std::byte> left = frame;
-    for (std::uint16_t i = 0; i < pieces; ++i) {
-      const std::uint16_t id = at_user<std::uint16_t>(r.address.available + 4 +
-                                                      2 * std::uint64_t{static_cast<std::uint16_t>(r.next++ & mask)});
-      const auto& d = at_user<hw::virtio::SplitDescriptor>(r.address.descriptors + 16 * std::uint64_t{id});
-      check(d.flags == hw::virtio::DescriptorFlag::write);
-      auto& element = at_user<hw::virtio::UsedElement>(r.address.used + 4 +
-                                                       8 * std::uint64_t{static_cast<std::uint16_t>(r.used++ & mask)});
-      element = {id, fill(d.address, d.length, left, pieces, i == 0)};
-    }
-    publish(at_user<std::uint16_t>(r.address.used + 2), r.used);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    const bool event_index = (chosen_ & hw::virtio::Feature::event_index) != 0;
-    const bool wanted =
-        event_index
-            ? hw::virtio::passed(acquire(at_user<std::uint16_t>(r.address.available + 4 + 2 * std::uint64_t{r.size})),
-                                 r.used, old)
-            : (acquire(at_user<std::uint16_t>(r.address.available)) & hw::virtio::kNoInterrupt) == 0;
-    if (wanted) interrupt(r);
-    return true;
-  }
-
-  bool deliver_packed(std::span<const std::byte> frame) {
-    Ring& r = rings_[0];
-    using hw::virtio::PackedDescriptor;
-    namespace flag = hw::virtio::DescriptorFlag;
-    const auto slot = [&](std::uint16_t i) -> PackedDescriptor& {
-      return at_user<PackedDescriptor>(r.address.descriptors + 16 * std::uint64_t{i});
-    };
-    const auto there = [&](std::uint16_t i, bool wrap) {
-      const std::uint16_t flags = acquire(slot(i).flags);
-      return ((flags & flag::avail) != 0) == wrap && ((flags & flag::used) != 0) != wrap;
-    };
-    if (!there(r.next, r.wrap)) return false;
-    const std::uint16_t pieces = pieces_of(frame.size(), slot(r.next).length);
-    std::uint16_t look = r.next;
-    bool look_wrap = r.wrap;
-    for (std::uint16_t i = 0; i < pieces; ++i) {
-      if (!there(look, look_wrap)) return false;
-      if (++look == r.size) look = 0, look_wrap = !look_wrap;
-    }
-    // Used descriptors overwrite the available ones in place; the first one's flags last.
-    const std::uint16_t first = r.next;
-    const bool first_wrap = r.wrap;
-    std::span<const std::byte> left = frame;
-    for (std::uint16_t i = 0; i < pieces; ++i) {
-      PackedDescriptor& d = slot(r.next);
-      d.length = fill(d.address, d.length, left, pieces, i == 0);
-      const std::uint16_t flags = r.wrap ? flag::avail | flag::used : 0;
-      if (i > 0) publish(d.flags, flags);
-      if (++r.next == r.size) r.next = 0, r.wrap = !r.wrap;
-    }
-    publish(slot(first).flags, first_wrap ? flag::avail | flag::used : 0);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    auto& wish = at_user<hw::virtio::EventSuppression>(r.address.available);
-    if (acquire(wish.flags) != hw::virtio::kEventsOff) interrupt(r);
-    return true;
+  // The receive queue as it was described.
+  FakeNetDevice::Ring described() {
+    const Ring& r = rings_[0];
+    namespace feature = hw::virtio::Feature;
+    return {
+        r.size,
+        r.address.descriptors,
+        r.address.available,
+        r.address.used,
+        (chosen_ & feature::packed_ring) != 0,
+        (chosen_ & feature::event_index) != 0,
+        [this](std::uint64_t address, std::size_t bytes) { return inside(address, table_.region.user_address, bytes); },
+        [this](std::uint64_t address, std::size_t bytes) {
+          return inside(address, table_.region.guest_address, bytes);
+        },
+        [this] { interrupt(rings_[0]); }};
   }
 
   void interrupt(Ring& r) {
@@ -222,7 +136,7 @@ class FakeVhost {
         return answer(peer, header, hw::vhost_user::Protocol::reply_ack);
       case Request::get_vring_base:
         rings_[state.index].enabled = false;
-        return answer(peer, header, hw::vhost_user::VringState{state.index, rings_[state.index].next});
+        return answer(peer, header, hw::vhost_user::VringState{state.index, net_.taken()});
       case Request::set_features:
         chosen_ = number;
         break;
@@ -251,6 +165,7 @@ class FakeVhost {
         break;
       case Request::set_vring_enable:
         rings_[state.index].enabled = state.value == 1;
+        if (state.index == 0) net_ = FakeNetDevice(described());
         break;
       default:
         break;
@@ -288,6 +203,7 @@ class FakeVhost {
   hw::vhost_user::MemoryTable table_{};
   std::byte* map_ = nullptr;
   std::array<Ring, 2> rings_;
+  FakeNetDevice net_;
   std::thread thread_;
 };
 

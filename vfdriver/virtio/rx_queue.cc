@@ -6,6 +6,11 @@
 #include <unistd.h>
 
 namespace vigia::vf::virtio {
+namespace {
+
+constexpr std::uint32_t kRxIndex = 0;  // of a device's first receive queue (5.1.2)
+
+}  // namespace
 
 std::uint16_t RxQueueBase::buffers_of_frame(const Used& first) const noexcept {
   // SAFETY: a buffer is at least a header long and 8-byte aligned. Read once: the device may write it at any time.
@@ -25,6 +30,7 @@ RxSegment RxQueueBase::piece(const Used& used, bool first) const noexcept {
 }
 
 void RxQueueBase::kick() const noexcept {
+  if (signals_.notify_bar != nullptr) signals_.notify_bar->store(*signals_.notify_at, kRxIndex);
   if (signals_.kick < 0) return;
   const std::uint64_t one = 1;
   // An eventfd is full after 2^64 - 2 kicks; a device that is gone needs none.

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hw/mmio.h"
 #include "vfdriver/port.h"
 #include "vfdriver/virtio/ring.h"
 
@@ -17,8 +18,10 @@ namespace vigia::vf::virtio {
 
 // The two ways that a queue and its device signal each other. Not owned.
 struct Signals {
-  int kick = -1;  // eventfd written when the device wants to know of new buffers; -1: through notify
-  int call = -1;  // eventfd that the device's interrupt arrives on; -1: none, sleeps are timed
+  int kick = -1;                  // eventfd written when the device wants to know of new buffers; -1: none
+  int call = -1;                  // eventfd that the device's interrupt arrives on; -1: none, sleeps are timed
+  hw::Bar* notify_bar = nullptr;  // instead of kick: the register that is written, null: none
+  const std::uint32_t* notify_at = nullptr;  // its offset, known once the device has told it
 };
 
 // What does not depend on the kind of ring.

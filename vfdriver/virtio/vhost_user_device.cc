@@ -6,14 +6,13 @@
 
 #include <array>
 #include <atomic>
-#include <cstring>
 #include <optional>
 
 #include "hw/dma_memory.h"
 #include "hw/eventfds.h"
 #include "vfdriver/port_spec.h"
 #include "vfdriver/virtio/front_end.h"
-#include "vfdriver/virtio/rx_queue.h"
+#include "vfdriver/virtio/queue_memory.h"
 
 namespace vigia::vf::virtio {
 namespace {
@@ -22,25 +21,10 @@ namespace feature = hw::virtio::Feature;
 
 // Where the back end finds our memory; any address would do. Above 4 GiB, so that a cut address shows.
 constexpr hw::Iova kGuestAddress{0x1'0000'0000};
-constexpr unsigned kRx = 0, kTx = 1;  // 5.1.2
-// Back ends start only when both rings of a pair are there; nothing is ever sent on it.
-constexpr unsigned kTxSize = 64;
 constexpr std::uint64_t kWanted = feature::version_1 | feature::net_mergeable_buffers | feature::event_index |
                                   feature::packed_ring | feature::vhost_user_protocol;
 
 enum class RingKind { either, split, packed };
-
-struct Layout {
-  std::size_t rx, tx, buffers, bytes;
-};
-
-Layout plan(unsigned size, unsigned stride, bool packed) {
-  constexpr std::size_t kPage = 4096;
-  const auto whole = [](std::size_t n) { return (n + kPage - 1) / kPage * kPage; };
-  const std::size_t tx = whole(hw::virtio::parts_of(size, packed).bytes);
-  const std::size_t buffers = tx + whole(hw::virtio::parts_of(kTxSize, packed).bytes);
-  return {0, tx, buffers, buffers + std::size_t{size} * stride};
-}
 
 class Device final : public VfDevice {
  public:
@@ -112,22 +96,11 @@ Result<Done> Device::make_queue() {
     if (!memory) return memory.error();
     memory_.emplace(std::move(*memory));
   }
-  // What the back end does not write must not look like a frame, or like a ring in use.
-  std::memset(memory_->data(), 0, layout.buffers);
   auto events = hw::make_eventfds(4, spec_);
   if (!events) return events.error();
   events_ = std::move(*events);
-  const auto bytes = memory_->bytes();
-  const auto ring = bytes.subspan(layout.rx, layout.tx), buffers = bytes.subspan(layout.buffers);
-  const Buffers where{kGuestAddress + layout.buffers, stride_, stride_};
-  const bool mergeable = (features_ & feature::net_mergeable_buffers) != 0,
-             event_index = (features_ & feature::event_index) != 0;
-  const Signals signals{events_[0].get(), interrupts_ ? events_[1].get() : -1};
-  if (packed) {
-    queue_ = std::make_unique<RxQueue<PackedRing>>(ring, size_, buffers, where, mergeable, event_index, signals, gone_);
-  } else {
-    queue_ = std::make_unique<RxQueue<SplitRing>>(ring, size_, buffers, where, mergeable, event_index, signals, gone_);
-  }
+  queue_ = make_rx_queue({memory_->bytes(), kGuestAddress, size_, stride_, features_},
+                         {events_[0].get(), interrupts_ ? events_[1].get() : -1}, gone_);
   return Done{};
 }
 
@@ -185,9 +158,7 @@ Result<PortInfo> Device::info() {
   info.driver = "virtio-net";
   info.queues = 1;
   info.interrupts = interrupts_;
-  info.api = fmt::format("virtio 1, {} ring{}{}", (features_ & feature::packed_ring) != 0 ? "packed" : "split",
-                         (features_ & feature::net_mergeable_buffers) != 0 ? ", mergeable buffers" : "",
-                         (features_ & feature::event_index) != 0 ? ", event index" : "");
+  info.api = text_of(features_);
   return info;
 }
 

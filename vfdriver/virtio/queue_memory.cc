@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vfdriver/virtio/queue_memory.h"
+
+#include <cstring>
+
+namespace vigia::vf::virtio {
+
+namespace feature = hw::virtio::Feature;
+
+Layout plan(unsigned size, unsigned stride, bool packed) {
+  constexpr std::size_t kPage = 4096;
+  const auto whole = [](std::size_t n) { return (n + kPage - 1) / kPage * kPage; };
+  const std::size_t tx = whole(hw::virtio::parts_of(size, packed).bytes);
+  const std::size_t buffers = tx + whole(hw::virtio::parts_of(kTxSize, packed).bytes);
+  return {0, tx, buffers, buffers + std::size_t{size} * stride};
+}
+
+std::unique_ptr<RxQueueBase> make_rx_queue(const QueueMemory& m, const Signals& signals,
+                                           const std::atomic<bool>& gone) {
+  const bool packed = (m.features & feature::packed_ring) != 0;
+  const Layout layout = plan(m.size, m.stride, packed);
+  check(m.bytes.size() >= layout.bytes);
+  // What the device has not written must not look like a ring in use.
+  std::memset(m.bytes.data(), 0, layout.buffers);
+  const auto ring = m.bytes.subspan(layout.rx, layout.tx), buffers = m.bytes.subspan(layout.buffers);
+  const Buffers where{m.base + layout.buffers, m.stride, m.stride};
+  const bool mergeable = (m.features & feature::net_mergeable_buffers) != 0,
+             event_index = (m.features & feature::event_index) != 0;
+  if (packed) {
+    return std::make_unique<RxQueue<PackedRing>>(ring, m.size, buffers, where, mergeable, event_index, signals, gone);
+  }
+  return std::make_unique<RxQueue<SplitRing>>(ring, m.size, buffers, where, mergeable, event_index, signals, gone);
+}
+
+std::string text_of(std::uint64_t features) {
+  std::string text = (features & feature::packed_ring) != 0 ? "virtio 1, packed ring" : "virtio 1, split ring";
+  if ((features & feature::net_mergeable_buffers) != 0) text += ", mergeable buffers";
+  if ((features & feature::event_index) != 0) text += ", event index";
+  return text;
+}
+
+}  // namespace vigia::vf::virtio
