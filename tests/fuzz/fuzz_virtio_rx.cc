@@ -117,6 +117,7 @@ std::vector<std::vector<std::uint8_t>> fuzz_seeds() {
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
   Input input(data, size);
   Machine m(input.take<std::uint8_t>());
   std::array<RxSegment, 20> out;

@@ -86,7 +86,7 @@ TEST_P(OnSoftnic, StartsAndTellsWhatItGot) {
   EXPECT_TRUE(info->mac_assigned);
   EXPECT_EQ(info->api, "1.5");
   EXPECT_EQ(info->queues, 2u);
-  EXPECT_TRUE(info->link_up);
+  EXPECT_EQ(info->link_up, true);
   EXPECT_EQ(info->link_mbps, 10000u);
   EXPECT_TRUE(info->interrupts);
   EXPECT_EQ(device->health(), Health::good);

@@ -352,7 +352,7 @@ TEST(IxgbevfInfo, TellsWhatThePfTells) {
   EXPECT_EQ(info->api, "1.5");
   EXPECT_EQ(info->granted_rx, 2u);
   EXPECT_EQ(info->queues, 1u);
-  EXPECT_TRUE(info->link_up);
+  EXPECT_EQ(info->link_up, true);
   EXPECT_EQ(info->link_mbps, 10000u);
   EXPECT_EQ(info->link_enabled, std::optional(true));
   EXPECT_EQ(info->multicast_mode, "multi");
