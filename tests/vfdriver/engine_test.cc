@@ -97,6 +97,25 @@ TEST(Engine, SnaplenKeepsTheWireLength) {
   EXPECT_EQ(wires, std::vector<std::uint32_t>(3, 60));
 }
 
+TEST(Engine, WhatThePortDoesNotHoldCountsAsWireLengthOnly) {
+  for (const std::uint32_t segment_bytes : {2048u, 64u}) {
+    EngineUnderTest t;
+    t.port.frame_bytes = 100;
+    t.port.segment_bytes = segment_bytes;
+    t.port.beyond = 1400;
+    auto reader = t.ring.join(ListenerKind::lossless);
+    t.port.offered = 1;
+    EXPECT_EQ(t.engine.burst(t.port), 1u);
+    RecordCursor cursor(reader.peek(65536));
+    FrameView view;
+    ASSERT_TRUE(cursor.next(view));
+    EXPECT_EQ(view.bytes.size(), 100u);
+    EXPECT_EQ(view.wire, 1500u);
+    EXPECT_TRUE(is_frame(view, 0));
+    EXPECT_EQ(t.engine.totals().taken_bytes, 1500u);
+  }
+}
+
 TEST(Engine, FramesLongerThanTheRingTakesAreCutNotRefused) {
   EngineUnderTest t;
   t.port.frame_bytes = 9000;

@@ -19,7 +19,7 @@ class FakePort final : public RxPort {
  public:
   std::atomic<std::uint64_t> offered{0};  // frames that the device has written
   std::atomic<bool> dead{false};
-  std::uint32_t frame_bytes = 60, segment_bytes = 2048;
+  std::uint32_t frame_bytes = 60, segment_bytes = 2048, beyond = 0;
   std::size_t largest_burst = 1u << 30;
   std::uint64_t taken = 0, released = 0, bursts = 0;
 
@@ -33,6 +33,7 @@ class FakePort final : public RxPort {
       for (std::uint32_t at = 0; at < frame_bytes; at += segment_bytes) {
         const std::uint32_t length = std::min(segment_bytes, frame_bytes - at);
         out[n++] = {frame.data() + at, length, at + length == frame_bytes, 0};
+        if (at + length == frame_bytes) out[n - 1].beyond = beyond;
       }
       ++taken;
     }
