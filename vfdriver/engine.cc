@@ -129,7 +129,7 @@ bool Engine::alive() const noexcept {
 }
 
 void Engine::rest(unsigned& idle) noexcept {
-  if (options_.poll || ++idle < kIdleLooks) {
+  if (options_.poll || (++idle < kIdleLooks && ports_.front()->worth_spinning())) {
     _mm_pause();
     return;
   }

@@ -47,6 +47,9 @@ class RxPort {
 
   // Sleeps until the device signals frames or the time is over; may return early. For idle engines.
   virtual void wait(std::chrono::microseconds at_most) noexcept = 0;
+  // Whether an engine that found nothing should look again before it waits. False where the kernel hands frames over:
+  // there a look that comes too early finds nothing, and the kernel may want that CPU.
+  virtual bool worth_spinning() const noexcept { return true; }
   // False once the device or the link to it is gone for good.
   virtual bool alive() const noexcept = 0;
   // Frames the device has finished and nobody has taken (looks at descriptors; for the ledger at stop).

@@ -27,6 +27,7 @@ class Queue final : public RxPort {
   std::size_t receive(std::span<RxSegment> out) noexcept override;
   void release() noexcept override;
   void wait(std::chrono::microseconds at_most) noexcept override;
+  bool worth_spinning() const noexcept override { return false; }
   bool alive() const noexcept override { return !gone_.load(std::memory_order_relaxed); }  // relaxed: a fact, no order
   std::uint64_t pending_frames() const noexcept override;
 

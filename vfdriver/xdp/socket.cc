@@ -16,6 +16,8 @@ namespace vigia::vf::xdp {
 namespace {
 
 constexpr std::chrono::milliseconds kTakeDown{500};
+// Fewer between two waits: traffic is thin, each frame is worth a wake-up.
+constexpr std::uint32_t kFewFrames = 4;
 
 }  // namespace
 
@@ -99,6 +101,7 @@ std::size_t Socket::receive(std::span<RxSegment> out) noexcept {
     __builtin_prefetch(out[i].data);
     lent_[lent_count_++] = frame.addr;
   }
+  since_wait_ += n;
   return n;
 }
 
@@ -117,7 +120,24 @@ void Socket::release() noexcept {
   if (::xsk_ring_prod__needs_wakeup(&fill_) != 0) ::recvfrom(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
 }
 
+// Woken for each frame a reader would spend more on waking than on frames: while they come faster than it wakes, it
+// naps, longer or shorter by how full it finds the ring.
+bool Socket::nap(std::chrono::microseconds at_most) noexcept {
+  const std::uint32_t taken = std::exchange(since_wait_, 0);
+  if (taken < kFewFrames) {
+    nap_ = kShortestNap;
+    return false;
+  }
+  if (taken > options_.ring / 4) nap_ = std::max(kShortestNap, nap_ / 2);
+  if (taken < options_.ring / 8) nap_ = std::min(at_most, nap_ * 2);
+  const timespec time{0,
+                      std::chrono::nanoseconds(std::min({nap_, at_most, std::chrono::microseconds(999'999)})).count()};
+  ::nanosleep(&time, nullptr);
+  return true;
+}
+
 void Socket::wait(std::chrono::microseconds at_most) noexcept {
+  if (nap(at_most)) return;
   const auto ns = std::chrono::nanoseconds(at_most).count();
   const timespec limit{ns / 1'000'000'000, ns % 1'000'000'000};
   pollfd on{fd(), POLLIN, 0};

@@ -32,6 +32,7 @@ class Socket final : public RxPort {
   std::size_t receive(std::span<RxSegment> out) noexcept override;
   void release() noexcept override;
   void wait(std::chrono::microseconds at_most) noexcept override;
+  bool worth_spinning() const noexcept override { return false; }
   bool alive() const noexcept override { return !gone_.load(std::memory_order_relaxed); }  // relaxed: a fact, no order
   std::uint64_t pending_frames() const noexcept override;
 
@@ -41,9 +42,12 @@ class Socket final : public RxPort {
   std::uint64_t dropped() const noexcept;
 
  private:
+  static constexpr std::chrono::microseconds kShortestNap{50};
+
   Socket(const SocketOptions& options, const std::atomic<bool>& gone) : options_(options), gone_(gone) {}
   int make(const Interface& interface, bool zero_copy);
   void unmake() noexcept;
+  bool nap(std::chrono::microseconds at_most) noexcept;
 
   const SocketOptions options_;
   const std::atomic<bool>& gone_;
@@ -55,6 +59,8 @@ class Socket final : public RxPort {
   bool zero_copy_ = false;
   std::vector<std::uint64_t> lent_;  // buffers of the last receive()
   std::uint32_t lent_count_ = 0;
+  std::uint32_t since_wait_ = 0;  // frames taken
+  std::chrono::microseconds nap_ = kShortestNap;
 };
 
 }  // namespace vigia::vf::xdp
