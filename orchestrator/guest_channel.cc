@@ -13,8 +13,8 @@
 #include <optional>
 #include <random>
 
+#include "hw/time_window.h"
 #include "hw/unix_socket.h"
-#include "orchestrator/time_window.h"
 
 namespace vigia::orch {
 
@@ -231,7 +231,7 @@ Result<std::string> GuestChannel::receive_pull(std::uint32_t id, int out, const 
 }
 
 Result<std::string> GuestChannel::pull(const PullOptions& options, const std::atomic<bool>& stop) {
-  const auto window = parse_window(options.last, options.from, options.to, real_ns());
+  const auto window = hw::parse_window(options.last, options.from, options.to, real_ns());
   if (!window) return window.error();
   json request{{"command", "pull"},
                {"filter", options.filter},
@@ -270,7 +270,7 @@ Result<std::string> GuestChannel::pull(const PullOptions& options, const std::at
 
 Result<std::string> pull(const fs::path& socket, const PullOptions& options, const std::atomic<bool>& stop) {
   // Said before the guest is asked anything.
-  if (const auto window = parse_window(options.last, options.from, options.to, real_ns()); !window) {
+  if (const auto window = hw::parse_window(options.last, options.from, options.to, real_ns()); !window) {
     return window.error();
   }
   auto guest = GuestChannel::connect(socket);

@@ -18,7 +18,7 @@
 namespace vigia::orch {
 
 struct PullOptions {
-  std::string last, from, to;    // as typed (time_window.h); all empty: everything there is
+  std::string last, from, to;    // as typed (hw/time_window.h); all empty: everything there is
   std::string filter;            // pcap-filter(7), compiled in the guest
   std::uint64_t max_bytes = 0;   // 0: no limit
   std::uint32_t snaplen = 0;     // 0: as captured

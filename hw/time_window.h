@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times as people give them to `vigia pull`. Pure.
+// Times as people give them on a command line. Pure.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 #include "hw/result.h"
 
-namespace vigia::orch {
+namespace vigia::hw {
 
 // "10s", "5m", "500ms", "1m30s", "2h", "1d": nanoseconds, above 0. Input error with the word for anything else.
 Result<std::uint64_t> parse_span(std::string_view text);
@@ -24,4 +24,4 @@ struct TimeWindow {
 Result<TimeWindow> parse_window(std::string_view last, std::string_view from, std::string_view to,
                                 std::uint64_t now_ns);
 
-}  // namespace vigia::orch
+}  // namespace vigia::hw

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "orchestrator/time_window.h"
+#include "hw/time_window.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace vigia::orch {
+namespace vigia::hw {
 namespace {
 
 using ::testing::HasSubstr;
@@ -135,4 +135,4 @@ TEST(TimeWindow, Windows) {
 }
 
 }  // namespace
-}  // namespace vigia::orch
+}  // namespace vigia::hw

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "orchestrator/time_window.h"
+#include "hw/time_window.h"
 
 #include <fmt/core.h>
 
@@ -7,7 +7,7 @@
 #include <charconv>
 #include <chrono>
 
-namespace vigia::orch {
+namespace vigia::hw {
 namespace {
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
@@ -152,4 +152,4 @@ Result<TimeWindow> parse_window(std::string_view last, std::string_view from, st
   return window;
 }
 
-}  // namespace vigia::orch
+}  // namespace vigia::hw
