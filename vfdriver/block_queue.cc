@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vfdriver/block_queue.h"
 
+#include <fmt/core.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <vector>
 
 #include "hw/result.h"
 
 namespace vigia::vf {
+namespace {
+
+// The kernel's limit for one registered buffer.
+constexpr std::size_t kSlice = 1u << 30;
+
+}  // namespace
 
 int write_fully(int fd, const std::byte* data, std::size_t bytes, std::uint64_t offset) noexcept {
   while (bytes > 0) {
@@ -21,16 +32,43 @@ int write_fully(int fd, const std::byte* data, std::size_t bytes, std::uint64_t 
   return 0;
 }
 
-BlockQueue::BlockQueue() : ring_(std::make_unique<io_uring>()) {
+BlockQueue::BlockQueue(std::span<std::byte> memory) : ring_(std::make_unique<io_uring>()), memory_(memory) {
   // Containers often forbid io_uring; then every submit() writes before it returns.
-  if (::io_uring_queue_init(kDepth, ring_.get(), 0) != 0) ring_.reset();
+  if (const int refused = ::io_uring_queue_init(kDepth, ring_.get(), 0); refused != 0) {
+    ring_.reset();
+    shortfall_ = os_error("use io_uring", -refused).text + "; blocks are written one after the other, which is slower";
+  } else if (!memory_.empty()) {
+    register_memory();
+  }
+}
+
+void BlockQueue::register_memory() {
+  std::vector<iovec> slices;
+  for (std::size_t at = 0; at < memory_.size(); at += kSlice) {
+    slices.push_back({memory_.data() + at, std::min(kSlice, memory_.size() - at)});
+  }
+  const int refused = ::io_uring_register_buffers(ring_.get(), slices.data(), static_cast<unsigned>(slices.size()));
+  registered_ = refused == 0;
+  if (!registered_) {
+    shortfall_ = os_error(fmt::format("pin {} MiB of the ring for io_uring", memory_.size() >> 20), -refused).text +
+                 "; each write pins its own block, which costs CPU time (raise the limit of locked memory, ulimit -l)";
+  }
 }
 
 BlockQueue::~BlockQueue() {
   // The kernel reads the blocks until each write is done: wait, or their memory could be gone.
   int ignored = 0;
-  while (!pending_.empty()) next(ignored, 1000);
+  while (!pending_.empty()) next(ignored, std::chrono::seconds(1));
   if (ring_) ::io_uring_queue_exit(ring_.get());
+}
+
+int BlockQueue::buffer_of(const std::byte* data, std::uint32_t bytes) const noexcept {
+  const std::less<const std::byte*> before;
+  const std::byte* end = memory_.data() + memory_.size();
+  if (!registered_ || before(data, memory_.data()) || !before(data, end)) return -1;
+  const auto at = static_cast<std::size_t>(data - memory_.data());
+  const std::size_t last = at + bytes - 1;
+  return last < memory_.size() && at / kSlice == last / kSlice ? static_cast<int>(at / kSlice) : -1;
 }
 
 void BlockQueue::submit(int fd, const std::byte* data, std::uint32_t bytes, std::uint64_t offset) {
@@ -42,15 +80,20 @@ void BlockQueue::submit(int fd, const std::byte* data, std::uint32_t bytes, std:
     write.done = true;
     return;
   }
-  ::io_uring_prep_write(entry, fd, data, bytes, offset);
+  if (const int buffer = buffer_of(data, bytes); buffer >= 0) {
+    ::io_uring_prep_write_fixed(entry, fd, data, bytes, offset, buffer);
+  } else {
+    ::io_uring_prep_write(entry, fd, data, bytes, offset);
+  }
   ::io_uring_sqe_set_data(entry, &write);
-  ::io_uring_submit(ring_.get());
+  // The kernel may be out of memory for a moment; then the entry is still in the queue.
+  while (::io_uring_submit(ring_.get()) < 0) collect(std::chrono::milliseconds(1));
 }
 
-void BlockQueue::collect(unsigned wait_ms) {
+void BlockQueue::collect(std::chrono::microseconds wait) {
   io_uring_cqe* entry = nullptr;
-  if (wait_ms > 0) {
-    __kernel_timespec limit{wait_ms / 1000, static_cast<long long>(wait_ms % 1000) * 1'000'000};
+  if (wait.count() > 0) {
+    __kernel_timespec limit{wait.count() / 1'000'000, (wait.count() % 1'000'000) * 1000};
     (void)::io_uring_wait_cqe_timeout(ring_.get(), &entry, &limit);
   }
   while (::io_uring_peek_cqe(ring_.get(), &entry) == 0 && entry) {
@@ -67,10 +110,10 @@ void BlockQueue::collect(unsigned wait_ms) {
   }
 }
 
-bool BlockQueue::next(int& error, unsigned wait_ms) {
+bool BlockQueue::next(int& error, std::chrono::microseconds wait) {
   if (pending_.empty()) return false;
-  if (!pending_.front().done && ring_) collect(0);
-  if (!pending_.front().done && ring_ && wait_ms > 0) collect(wait_ms);
+  if (!pending_.front().done && ring_) collect({});
+  if (!pending_.front().done && ring_ && wait.count() > 0) collect(wait);
   if (!pending_.front().done) return false;
   error = pending_.front().error;
   pending_.pop_front();

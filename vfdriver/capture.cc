@@ -35,18 +35,6 @@ constexpr milliseconds kShowEvery{100};
 // Some of what a port knows of itself costs mailbox messages to the PF.
 constexpr milliseconds kAskPortEvery{2000};
 
-Result<Done> write_text(const fs::path& path, const std::string& text) {
-  if (path == "-") {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return Done{};
-  }
-  std::ofstream out(path);
-  out << text;
-  out.close();
-  if (!out) return os_error("write " + path.string());
-  return Done{};
-}
-
 void pin_to(unsigned cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -154,8 +142,9 @@ Result<std::unique_ptr<Store>> Session::make_store() {
   if (!joined) return joined.error();
   RingReader reader = RingReader::local(ring_, table_, *joined);
   if (!options_.raw.empty()) {
-    return create_raw_store(std::move(reader),
-                            {options_.raw, options_.name, options_.quota, options_.store_retry, describe()}, counters_);
+    RawStoreOptions raw = raw_store_options(options_);
+    raw.description = describe();
+    return create_raw_store(std::move(reader), raw, counters_);
   }
   const CaptureDescription description = describe();
   return create_file_store(std::move(reader), options_.out, *format_of(options_.out), description, counters_);
@@ -350,6 +339,7 @@ CaptureReport Session::report(bool running) const {
   r.engine = engine_.totals();
   if (store_) {
     r.store = store_->totals();
+    r.store_way = store_->way();
     r.store_problem = store_->problem();
     r.first_file = store_->first_file();
   }
@@ -364,6 +354,18 @@ CaptureReport Session::report(bool running) const {
 
 }  // namespace
 
+Result<Done> write_text(const fs::path& path, const std::string& text) {
+  if (path == "-") {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return Done{};
+  }
+  std::ofstream out(path);
+  out << text;
+  out.close();
+  if (!out) return os_error("write " + path.string());
+  return Done{};
+}
+
 Result<Done> validate(const CaptureOptions& o) {
   if (auto ok = check_name(o.name); !ok) return ok;
   if (auto ok = validate(o.ring); !ok) return ok;
@@ -374,12 +376,15 @@ Result<Done> validate(const CaptureOptions& o) {
   }
   if (o.snaplen == 0) return input_error("--snaplen 0: a frame keeps at least one byte");
   if (o.quota != 0 && o.raw.empty()) return input_error("--quota: needs --raw DIR");
+  if (o.rotate.count() != 0 && o.raw.empty()) return input_error("--rotate: needs --raw DIR");
   if (o.cpu && *o.cpu >= static_cast<unsigned>(::sysconf(_SC_NPROCESSORS_CONF))) {
     return input_error(
         fmt::format("--cpu {}: this machine has CPUs 0 to {}", *o.cpu, ::sysconf(_SC_NPROCESSORS_CONF) - 1));
   }
   return Done{};
 }
+
+RawStoreOptions raw_store_options(const CaptureOptions& o) { return {o.raw, o.name, o.quota, o.store_retry, o.rotate}; }
 
 namespace {
 

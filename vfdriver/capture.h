@@ -34,9 +34,10 @@ struct CaptureOptions {
   std::uint64_t max_frames = 0;                // 0: no limit
   std::chrono::milliseconds max_time{0};       // 0: no limit
 
-  std::filesystem::path out;  // pcapng, pcap or RAW file, by suffix; or:
-  std::filesystem::path raw;  // directory of RAW files; both empty: frames are only counted
-  std::uint64_t quota = 0;    // of the directory, bytes; 0: no limit
+  std::filesystem::path out;            // pcapng, pcap or RAW file, by suffix; or:
+  std::filesystem::path raw;            // directory of RAW files; both empty: frames are only counted
+  std::uint64_t quota = 0;              // of the directory, bytes; 0: no limit
+  std::chrono::milliseconds rotate{0};  // a RAW file ends when it is that old; 0: only when it is full
   ListenerKind store_kind = ListenerKind::lossless;
   // Of the directory: not 0: a disk that refuses is no error, the capture goes on and the disk is tried again so often.
   std::chrono::milliseconds store_retry{0};
@@ -64,6 +65,13 @@ class CaptureObserver {
   // Everything is written and counted.
   virtual void ended(const CaptureReport& report) = 0;
 };
+
+// To a file, or to standard output when path is "-".
+Result<Done> write_text(const std::filesystem::path& path, const std::string& text);
+
+// What of the options is the RAW store's.
+struct RawStoreOptions;  // store.h
+RawStoreOptions raw_store_options(const CaptureOptions& options);
 
 // Everything that can be said without touching anything; input errors.
 Result<Done> validate(const CaptureOptions& options);

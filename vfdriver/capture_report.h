@@ -25,6 +25,7 @@ struct CaptureReport {
   ClockReport clock;
   EngineTotals engine;
   StoreTotals store;
+  StoreWay store_way;
   std::string store_problem;     // why nothing is stored at the moment; empty: nothing is wrong
   std::uint64_t first_file = 0;  // number of the capture's first RAW file; 0: none yet
   std::uint64_t ring_bytes = 0, snaplen = 0;

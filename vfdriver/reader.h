@@ -20,6 +20,7 @@ struct ReadReport {
   std::uint64_t wire_bytes = 0;      // as the frames were on the wire, without FCS
   std::uint64_t missing_frames = 0;  // that a RAW directory's index shows to be missing between its files
   std::uint64_t truncated_files = 0;
+  std::uint64_t read_bytes = 0;      // of RAW files, indexes not counted
   Stamp first, last;                 // of the first and the last frame
   std::string clock;                 // what the capture says of its clock (clock_notes.h); empty: nothing
   std::vector<std::string> remarks;  // one sentence per thing that is not whole

@@ -98,6 +98,23 @@ CaptureDescription Store::description() const {
   return description_;
 }
 
+void Store::tell_queue(bool asynchronous, bool registered) noexcept {
+  asynchronous_.store(asynchronous, std::memory_order_relaxed);
+  registered_.store(registered, std::memory_order_relaxed);
+}
+
+void Store::tell_file(bool direct, bool reserved) noexcept {
+  files_.fetch_add(1, std::memory_order_relaxed);
+  if (!direct) buffered_files_.fetch_add(1, std::memory_order_relaxed);
+  if (!reserved) growing_files_.fetch_add(1, std::memory_order_relaxed);
+}
+
+StoreWay Store::way() const noexcept {
+  return {asynchronous_.load(std::memory_order_relaxed), registered_.load(std::memory_order_relaxed),
+          files_.load(std::memory_order_relaxed), buffered_files_.load(std::memory_order_relaxed),
+          growing_files_.load(std::memory_order_relaxed)};
+}
+
 std::string Store::problem() const {
   const std::lock_guard lock(words_mutex_);
   return problem_;

@@ -24,6 +24,15 @@ struct StoreTotals {
   std::uint64_t read = 0, lapped = 0, unread = 0, stored = 0, stored_bytes = 0, disk_dropped = 0;
 };
 
+// How the disk is written, for people and programs. Files are counted as they are begun.
+struct StoreWay {
+  bool asynchronous = false;         // io_uring
+  bool registered = false;           // straight from memory that the kernel has pinned once
+  std::uint64_t files = 0;           // RAW files
+  std::uint64_t buffered_files = 0;  // of them: without O_DIRECT, which their file system refused
+  std::uint64_t growing_files = 0;   // of them: without reserved space
+};
+
 // One thread calls run(); the others ask.
 class Store {
  public:
@@ -48,6 +57,8 @@ class Store {
   void describe(CaptureDescription description);
   // Any thread: why nothing is stored at the moment, in words; empty while the disk takes what it is given.
   std::string problem() const;
+  // Any thread. All zero for a store that writes frame by frame.
+  StoreWay way() const noexcept;
   // Any thread: the number of the first RAW file that was created; 0: none yet, or another kind of store.
   std::uint64_t first_file() const noexcept { return first_file_.load(std::memory_order_relaxed); }
 
@@ -57,6 +68,8 @@ class Store {
   bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
   void set_problem(std::string text);
   CaptureDescription description() const;
+  void tell_queue(bool asynchronous, bool registered) noexcept;
+  void tell_file(bool direct, bool reserved) noexcept;
   void tell_first_file(std::uint64_t number) noexcept { first_file_.store(number, std::memory_order_relaxed); }
 
  private:
@@ -65,7 +78,9 @@ class Store {
   };
   Cells cells_;
   std::atomic<bool> abandoned_{false};
-  std::atomic<std::uint64_t> first_file_{0};  // a number for others, orders nothing
+  // Numbers for others, they order nothing; one writer.
+  std::atomic<std::uint64_t> first_file_{0}, files_{0}, buffered_files_{0}, growing_files_{0};
+  std::atomic<bool> asynchronous_{false}, registered_{false};
   mutable std::mutex words_mutex_;
   std::string problem_;
   CaptureDescription description_;
@@ -82,6 +97,7 @@ struct RawStoreOptions {
   std::uint64_t quota = 0;  // bytes that the files of this name may take together; 0: no limit
   // How long after a refusal of the disk a new file is begun; 0: never, and creating the store needs a disk that works.
   std::chrono::milliseconds retry{0};
+  std::chrono::milliseconds rotate{0};  // a file that holds something ends when it is that old; 0: only when it is full
   CaptureDescription description{};  // of the first files; describe() replaces it
 };
 

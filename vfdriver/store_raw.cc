@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The RAW store: the ring's own bytes, block by block, without a copy. Block b of the stream is written from the ring's
-// memory to offset b * kBlockBytes - base of the file; the ring is padded where a file ends, so files begin with a
-// record. The position of the listener stays at the oldest block that is not on its way through the kernel yet.
+// memory to offset b * kBlockBytes - base of the file. The ring is padded where a full file ends, so files begin with a
+// record; one that begins elsewhere (by time, behind a gap) begins with padding in place of what is not its own. The
+// position of the listener stays at the oldest block that is not on its way through the kernel yet.
 #include <fmt/core.h>
 #include <sys/statvfs.h>
 
@@ -11,20 +12,25 @@
 #include <cstring>
 #include <deque>
 #include <thread>
+#include <utility>
 
 #include "hw/log.h"
 #include "vfdriver/block_queue.h"
 #include "vfdriver/clock_notes.h"
 #include "vfdriver/raw_files.h"
+#include "vfdriver/ring_walk.h"
 #include "vfdriver/store.h"
 
 namespace vigia::vf {
 
 namespace fs = std::filesystem;
+using std::chrono::steady_clock;
 
 namespace {
 
 constexpr std::chrono::microseconds kNap{500};
+// How late an abandoned store notices it while the disk is slow.
+constexpr std::chrono::milliseconds kLongestWait{100};
 constexpr std::chrono::milliseconds kFlushEvery{200};
 // Unit of O_DIRECT writes that every disk accepts.
 constexpr std::uint64_t kPage = 4096;
@@ -40,8 +46,8 @@ class RawStore final : public Store {
  public:
   RawStore(RingReader reader, RawStoreOptions options, const hw::CounterFile& counters);
 
-  // Opens the next file, for the stream from position `base` on.
-  Result<Done> open_file(std::uint64_t base);
+  // Opens the next file, for the stream from position `base` on; its first record begins at `first`.
+  Result<Done> open_file(std::uint64_t base, RingPoint first);
   // The disk refuses from the start.
   void begin_without_disk(Error error) { fail({}, std::move(error)); }
 
@@ -66,13 +72,16 @@ class RawStore final : public Store {
   };
 
   bool step();
+  bool take_completion(std::chrono::microseconds wait);
   void begin_block();
   void settle(const Block& block, int error);
+  bool find_file(Block& block);
   void write_open_block(const RingPoint& end, bool last);
-  RecordHeader header_at(std::uint64_t position) const;
-  std::uint64_t padding_in(const Block& block, std::uint64_t end) const;
   // Relaxed: the position that was acquired came after it.
   bool marks_in_ring() const { return ring_.header().marked.load(std::memory_order_relaxed) != 0; }
+  bool rotation_due(const RingPoint& end);
+  void rotate(const RingPoint& end);
+  bool can_begin_at(std::uint64_t base, const RingPoint& first) const;
   std::optional<IndexEntry> index_of(const Block& block, std::uint64_t end) const;
   void fail(const Block& block, Error error);
   void lapped(const Block& block);
@@ -90,15 +99,20 @@ class RawStore final : public Store {
   std::deque<Block> blocks_;  // in queue_, same order
   AlignedBlock bounce_;       // for blocks that are not written as they lie in the ring
   std::shared_ptr<RawFile> file_;
-  std::uint64_t file_base_ = 0;
-  std::uint64_t number_ = 0;        // of the last file
+  std::uint64_t file_base_ = 0;  // stream position of offset 0 of the file, or of the next one if there is none
+  RingPoint file_first_;         // its first record, less than a block behind that
+  steady_clock::time_point file_begun_ = steady_clock::now();
+  std::uint64_t number_ = 0;  // of the last file
+  bool told_buffered_ = false;
+  HomeDisk home_;
   std::uint64_t next_ = 0;          // start of the next block
   std::uint64_t open_written_ = 0;  // end of what is on disk of the block that is still growing
-  std::chrono::steady_clock::time_point last_flush_ = std::chrono::steady_clock::now();
+  std::uint64_t file_end_ = 0;      // offset behind what was given to the disk of the file
+  steady_clock::time_point last_flush_ = steady_clock::now();
   std::uint64_t stored_ = 0, stored_bytes_ = 0, dropped_ = 0;
   std::optional<Error> failure_;  // nothing is written while it is there
   std::string told_;
-  std::chrono::steady_clock::time_point failed_;
+  steady_clock::time_point failed_;
 };
 
 RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::CounterFile& counters)
@@ -107,13 +121,17 @@ RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::Counter
       ring_(reader_.memory()),
       options_(std::move(options)),
       segment_bytes_(ring_.geometry().segment_bytes),
+      queue_({ring_.data(), ring_.geometry().data_bytes}),
       // SAFETY: aligned_alloc of a multiple of its alignment, freed by AlignedFree.
       bounce_(static_cast<std::byte*>(std::aligned_alloc(kPage, kBlockBytes + kPage))) {
   describe(options_.description);
   check(bounce_ != nullptr && reader_.point().position == 0 && ring_.geometry().mark_bytes == kBlockBytes);
+  tell_queue(queue_.asynchronous(), queue_.registered());
+  if (!queue_.shortfall().empty()) log::info("{}: {}", options_.directory.string(), queue_.shortfall());
 }
 
-Result<Done> RawStore::open_file(std::uint64_t base) {
+Result<Done> RawStore::open_file(std::uint64_t base, RingPoint first) {
+  if (auto ok = home_.check_still_there(options_.directory); !ok) return ok;
   std::error_code failed;
   fs::create_directories(options_.directory, failed);
   if (failed) return os_error("create directory " + options_.directory.string(), failed.value());
@@ -126,41 +144,42 @@ Result<Done> RawStore::open_file(std::uint64_t base) {
       log::info("quota: deleted the {} oldest files of {} in {}", gone, options_.name, options_.directory.string());
     }
   }
-  auto file = RawFile::create(options_.directory, options_.name, number_ + 1);
+  auto file = RawFile::create(options_.directory, options_.name, number_ + 1, segment_bytes_ - base % segment_bytes_,
+                              first.frame);
   if (!file) return file.error();
   ++number_;
-  if (first_file() == 0) tell_first_file(number_);
+  tell_file(file->direct(), file->reserved());
+  if (!file->direct() && !std::exchange(told_buffered_, true)) {
+    log::info("{}: this file system refuses O_DIRECT; files go through the page cache, which costs CPU time and memory",
+              options_.directory.string());
+  }
+  if (first_file() == 0) {
+    tell_first_file(number_);
+    (void)home_.check_still_there(options_.directory);  // remembers it
+  }
   note_clock();  // of the file before: with the error bound as it is now
   file_ = std::make_shared<RawFile>(std::move(*file));
   file_base_ = base;
   note_clock();
+  file_first_ = first;
+  file_end_ = 0;
+  file_begun_ = steady_clock::now();
   return Done{};
 }
 
 void RawStore::run() {
   while (!abandoned() && step()) {
   }
-  int error = 0;
-  while (!queue_.empty() && !failure_) {
-    if (!queue_.next(error, 1000)) continue;
-    const Block block = std::move(blocks_.front());
-    blocks_.pop_front();
-    settle(block, error);
-  }
+  while (!queue_.empty() && !failure_) take_completion(kLongestWait);
   if (!failure_) write_open_block(ring_.published(), true);
+  if (file_) file_->end_at(file_end_);
   if (failure_ && !abandoned()) discard(true);
   tell();
 }
 
 // False: the stream has ended and only the open block is left.
 bool RawStore::step() {
-  int error = 0;
-  if (queue_.next(error)) {
-    const Block block = std::move(blocks_.front());
-    blocks_.pop_front();
-    settle(block, error);
-    return true;
-  }
+  if (take_completion({})) return true;
   // closed() before published(): what is published after it, nothing, cannot be missed.
   const bool closed = ring_.closed();
   const RingPoint end = ring_.published();
@@ -171,21 +190,56 @@ bool RawStore::step() {
     std::this_thread::sleep_for(kNap);
     return true;
   }
+  if (!closed && rotation_due(end)) {
+    if (queue_.empty()) {
+      rotate(end);
+    } else {
+      take_completion(kLongestWait);
+    }
+    return true;
+  }
   if (end.position >= next_ + kBlockBytes && !queue_.full()) {
     begin_block();
     return true;
   }
   if (!queue_.empty()) {
-    std::this_thread::sleep_for(kNap / 5);
+    take_completion(queue_.full() ? std::chrono::microseconds(kLongestWait) : kNap);
     return true;
   }
   if (closed) return false;
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = steady_clock::now();
   if (now - last_flush_ >= kFlushEvery) {
     write_open_block(end, false);
     last_flush_ = now;
   }
   std::this_thread::sleep_for(kNap);
+  return true;
+}
+
+bool RawStore::take_completion(std::chrono::microseconds wait) {
+  int error = 0;
+  if (!queue_.next(error, wait)) return false;
+  const Block block = std::move(blocks_.front());
+  blocks_.pop_front();
+  settle(block, error);
+  return true;
+}
+
+// The file that the block goes to, opened if need be, and where its first record begins. False: failed.
+bool RawStore::find_file(Block& block) {
+  const bool full = file_ && next_ % segment_bytes_ == 0 && next_ != file_base_;
+  if (!file_ || full) {
+    // Behind a full file the stream is padded: the first record is the block's.
+    if (auto ok = open_file(next_, full ? block.first : file_first_); !ok) {
+      // What is on its way to the file before has nothing to do with it.
+      while (!queue_.empty() && !failure_) take_completion(kLongestWait);
+      if (!failure_) fail({}, ok.error());
+      return false;
+    }
+    block.file = file_;
+    block.file_base = file_base_;
+  }
+  if (next_ == file_base_) block.first = file_first_;
   return true;
 }
 
@@ -199,16 +253,9 @@ void RawStore::begin_block() {
   const std::uint64_t end = next_ + kBlockBytes;
   // A record that crosses the end of the block ends in the next one.
   block.complete_frames = after.frame - (after.position > end ? 1 : 0);
-  if (!file_ || (next_ % segment_bytes_ == 0 && next_ != file_base_)) {
-    if (auto ok = open_file(next_); !ok) {
-      fail(block, ok.error());
-      return;
-    }
-    block.file = file_;
-    block.file_base = file_base_;
-  }
+  if (!find_file(block)) return;
   const std::byte* data = ring_.data() + next_ % ring_.geometry().data_bytes;
-  // Behind a gap the block begins inside a record that is not ours: padding takes its place.
+  // What comes before the file's first record is not its own: padding takes its place.
   if (const std::uint64_t foreign = next_ == file_base_ ? block.first.position - next_ : 0; foreign > 0) {
     copy_while_written(bounce_.get() + foreign, data + foreign, kBlockBytes - foreign);
     write_padding(bounce_.get(), foreign);
@@ -218,6 +265,7 @@ void RawStore::begin_block() {
   blocks_.push_back(std::move(block));
   next_ = end;
   open_written_ = end;
+  file_end_ = end - file_base_;
 }
 
 void RawStore::settle(const Block& block, int error) {
@@ -226,7 +274,8 @@ void RawStore::settle(const Block& block, int error) {
     return;
   }
   const std::uint64_t end = block.start + kBlockBytes;
-  const std::uint64_t padding = end % segment_bytes_ == 0 || marks_in_ring() ? padding_in(block, end) : 0;
+  const bool padded = end % segment_bytes_ == 0 || marks_in_ring();
+  const std::uint64_t padding = padded ? padding_between(ring_, block.first.position, end) : 0;
   const auto index = index_of(block, end);
   // Only now: padding and index were read from the ring too.
   if (!reader_.intact()) {
@@ -242,54 +291,25 @@ void RawStore::settle(const Block& block, int error) {
   tell();
 }
 
-RecordHeader RawStore::header_at(std::uint64_t position) const {
-  RecordHeader header;
-  // SAFETY: a header is plain integers; its bytes may be copied.
-  copy_while_written(reinterpret_cast<std::byte*>(&header), ring_.data() + position % ring_.geometry().data_bytes,
-                     sizeof(header));
-  return header;
-}
-
-// Bytes of padding records between the first record of the block and `end`, a record boundary.
-std::uint64_t RawStore::padding_in(const Block& block, std::uint64_t end) const {
-  std::uint64_t padding = 0;
-  for (std::uint64_t at = block.first.position; at < end;) {
-    const RecordHeader header = header_at(at);
-    if (header.padding()) padding += kRecordHeader + header.captured;
-    at += kRecordHeader + header.captured;
-  }
-  return padding;
-}
-
 // The first frame that begins in the block before `end`.
 std::optional<IndexEntry> RawStore::index_of(const Block& block, std::uint64_t end) const {
-  for (std::uint64_t at = block.first.position; at < end;) {
-    const RecordHeader header = header_at(at);
-    if (!header.padding()) {
-      return IndexEntry{header.stamp.total_ns(), at - block.file_base, block.first.frame};
-    }
-    at += kRecordHeader + header.captured;
-  }
-  return std::nullopt;
+  const auto frame = first_frame(ring_, block.first.position, end);
+  if (!frame) return std::nullopt;
+  return IndexEntry{frame->ns, frame->position - block.file_base, block.first.frame};
 }
 
-// The block that is still growing goes to disk as it is, closed by padding; the whole block overwrites it later.
+// The block that is still growing goes to disk as it is, up to `end`, closed by padding. Unless it is the file's last
+// one, the whole block overwrites it later. Nothing is in flight.
 void RawStore::write_open_block(const RingPoint& end, bool last) {
   if (end.position <= next_ || (!last && end.position == open_written_)) return;
   if (end.position - next_ >= kBlockBytes) return;  // abandoned with whole blocks unread
+  if (next_ == file_base_ && end.position <= file_first_.position) return;
   Block block{file_, file_base_, next_, {}, end.frame};
   if (!ring_.read_mark(next_ / kBlockBytes, block.first)) {
     lapped(block);
     return;
   }
-  if (!file_ || (next_ % segment_bytes_ == 0 && next_ != file_base_)) {
-    if (auto ok = open_file(next_); !ok) {
-      fail(block, ok.error());
-      return;
-    }
-    block.file = file_;
-    block.file_base = file_base_;
-  }
+  if (!find_file(block)) return;
   const std::uint64_t foreign = next_ == file_base_ ? block.first.position - next_ : 0;
   const std::uint64_t used = end.position - next_;
   copy_while_written(bounce_.get() + foreign, ring_.data() + (next_ + foreign) % ring_.geometry().data_bytes,
@@ -298,6 +318,7 @@ void RawStore::write_open_block(const RingPoint& end, bool last) {
   std::uint64_t left = (kPage - used % kPage) % kPage;
   if (left > 0 && left < kRecordHeader) left += kPage;
   write_padding(bounce_.get() + used, left);
+  const auto index = last ? index_of(block, end.position) : std::nullopt;
   if (!reader_.intact()) {
     lapped(block);
     return;
@@ -307,12 +328,12 @@ void RawStore::write_open_block(const RingPoint& end, bool last) {
     return;
   }
   open_written_ = end.position;
+  file_end_ = next_ - file_base_ + used + left;
   const std::uint64_t frames = end.frame - reader_.point().frame;
-  const std::uint64_t padding = marks_in_ring() ? padding_in(block, end.position) : 0;
+  const std::uint64_t padding = marks_in_ring() ? padding_between(ring_, block.first.position, end.position) : 0;
   const std::uint64_t bytes = end.position - reader_.point().position - padding - frames * kRecordHeader;
   if (last) {
-    // The writer has closed the ring: nothing is overwritten any more.
-    if (const auto index = index_of(block, end.position)) file_->add_index(*index);
+    if (index) file_->add_index(*index);
     reader_.advance(end.position - reader_.point().position, frames);
     stored_ += frames;
     stored_bytes_ += bytes;
@@ -328,9 +349,49 @@ void RawStore::note_clock() {
   if (auto noted = write_notes(file_->path(), description); !noted) log::warning("{}", noted.error().text);
 }
 
+bool RawStore::rotation_due(const RingPoint& end) {
+  if (options_.rotate.count() == 0 || !file_ || steady_clock::now() - file_begun_ < options_.rotate) return false;
+  if (next_ % segment_bytes_ == 0 && next_ != file_base_) return false;  // full: ends anyway
+  const std::uint64_t first = next_ == file_base_ ? file_first_.position : file_base_;
+  if (end.position > first) return true;
+  file_begun_ = steady_clock::now();  // no frame in all that time: the file waits for one
+  return false;
+}
+
+// Whether a file may begin at block `base` with record `first`: padding before it needs room for its header.
+bool RawStore::can_begin_at(std::uint64_t base, const RingPoint& first) const {
+  return first.position == base || first.position >= base + kRecordHeader;
+}
+
+// Ends the file before the first record of block next_, or behind the last one that is there. Nothing is in flight.
+void RawStore::rotate(const RingPoint& end) {
+  RingPoint at = end;
+  if (end.position >= next_ + kBlockBytes && !ring_.read_mark(next_ / kBlockBytes, at)) {
+    lapped({file_, file_base_, next_, {}, 0});
+    return;
+  }
+  if (at.position < next_ || !can_begin_at(next_, at) || at.position <= file_first_.position) {
+    // Some frames more, then it will do.
+    if (end.position >= next_ + kBlockBytes) {
+      begin_block();
+    } else {
+      std::this_thread::sleep_for(kNap);
+    }
+    return;
+  }
+  write_open_block(at, true);
+  if (failure_ || !file_) return;
+  file_->end_at(file_end_);
+  note_clock();
+  file_.reset();
+  file_base_ = next_;
+  file_first_ = at;
+  open_written_ = at.position;
+}
+
 void RawStore::forget_writes() {
   int ignored = 0;
-  while (!queue_.empty()) queue_.next(ignored, 1000);
+  while (!queue_.empty()) queue_.next(ignored, kLongestWait);
   // Whatever they wrote lies behind what is missing now.
   for (const Block& block : blocks_) block.file->cut(block.start - block.file_base);
   blocks_.clear();
@@ -341,7 +402,7 @@ void RawStore::fail(const Block& block, Error error) {
   if (block.file) block.file->cut(block.start - block.file_base);
   file_.reset();
   failure_ = std::move(error);
-  failed_ = std::chrono::steady_clock::now();
+  failed_ = steady_clock::now();
   // The same refusal again and again is one message.
   const bool again = failure_->text == told_;
   told_ = failure_->text;
@@ -356,7 +417,7 @@ void RawStore::fail(const Block& block, Error error) {
 
 // Goes on in a new file from the landmark at which discard() stopped.
 void RawStore::try_again() {
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = steady_clock::now();
   if (options_.retry.count() == 0 || now - failed_ < options_.retry) return;
   failed_ = now;
   struct statvfs disk {};
@@ -365,9 +426,9 @@ void RawStore::try_again() {
   const std::uint64_t foreign = reader_.point().position - base;
   RingPoint mark;
   // A landmark without room for a padding header before it: the next one will do.
-  if (foreign > 0 && foreign < kRecordHeader) return;
+  if (!can_begin_at(base, reader_.point())) return;
   if (!ring_.read_mark(block, mark) || mark.position != base + foreign) return;
-  if (auto ok = open_file(base); !ok) {
+  if (auto ok = open_file(base, mark); !ok) {
     fail({}, ok.error());
     return;
   }
@@ -390,13 +451,13 @@ void RawStore::lapped(const Block& block) {
     const std::uint64_t end = ring_.published().position;
     const std::uint64_t b = (end - std::min(end, ring_.geometry().data_bytes / 2)) / kBlockBytes + tries % 2;
     if (!ring_.read_mark(b, mark) || mark.position <= reader_.point().position) continue;
-    const std::uint64_t foreign = mark.position - b * kBlockBytes;
-    if (foreign > 0 && foreign < kRecordHeader) continue;
+    if (!can_begin_at(b * kBlockBytes, mark)) continue;
     next_ = b * kBlockBytes;
     break;
   }
   reader_.jump(mark);
   file_base_ = next_;
+  file_first_ = mark;
   open_written_ = next_;
   tell();
 }
@@ -436,7 +497,7 @@ Result<std::unique_ptr<Store>> create_raw_store(RingReader reader, const RawStor
   }
   auto store = std::make_unique<RawStore>(std::move(reader), options, counters);
   // The first file now: a directory that cannot be written is found before the capture begins.
-  if (auto ok = store->open_file(0); !ok) {
+  if (auto ok = store->open_file(0, {}); !ok) {
     if (options.retry.count() == 0) return ok.error();
     store->begin_without_disk(ok.error());
   }

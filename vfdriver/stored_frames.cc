@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vfdriver/stored_frames.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace vigia::vf {
@@ -33,7 +36,47 @@ StoredPlace place_of(const fs::path& file, const IndexEntry& entry, std::uint64_
   return {file, entry.offset, end, entry.frame, entry.ns};
 }
 
+// The index names a record there that has its stamp.
+bool holds(int fd, const IndexEntry& entry) {
+  RecordHeader header;
+  return ::pread(fd, &header, sizeof(header), static_cast<off_t>(entry.offset)) == sizeof(header) &&
+         !header.padding() && header.stamp.total_ns() == entry.ns;
+}
+
+// Where the window lies in one file, whose index is not empty. Nobody writes it any more; a killed writer's last block
+// has no index entry.
+StoredPlace narrowed(const fs::path& file, const std::vector<IndexEntry>& index, std::uint64_t from_ns,
+                     std::uint64_t to_ns) {
+  StoredPlace whole{file, 0, size_of(file), index.front().frame, index.front().ns};
+  const Fd fd{::open(file.c_str(), O_RDONLY | O_CLOEXEC)};
+  const auto first_at = [&](std::uint64_t ns) {
+    return std::partition_point(index.begin(), index.end(), [ns](const IndexEntry& e) { return e.ns < ns; });
+  };
+  auto begin = first_at(from_ns);
+  if (begin != index.begin()) --begin;
+  const auto end = first_at(to_ns);
+  if (!fd || !holds(fd.get(), *begin) || (end != index.end() && !holds(fd.get(), *end))) return whole;
+  return place_of(file, *begin, end == index.end() ? whole.end : end->offset);
+}
+
 }  // namespace
+
+std::vector<StoredPlace> places_in(const std::vector<fs::path>& files, std::uint64_t from_ns, std::uint64_t to_ns) {
+  std::vector<StoredPlace> places;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const auto first = first_entry(files[i]);
+    if (first && first->ns >= to_ns) continue;
+    const auto next = first && i + 1 < files.size() ? first_entry(files[i + 1]) : std::nullopt;
+    // The next file of the same capture begins before the window, so this one ends before it.
+    if (next && next->frame > first->frame && next->ns >= first->ns && next->ns < from_ns) continue;
+    // A file without an index (its writer was killed in the first block) is read from its beginning.
+    const auto index = index_of(files[i]);
+    if (first && index.empty()) continue;  // deleted meanwhile
+    places.push_back(first ? narrowed(files[i], index, from_ns, to_ns)
+                           : StoredPlace{files[i], 0, size_of(files[i]), 0, 0});
+  }
+  return places;
+}
 
 StoredFrames::Part StoredFrames::files() const {
   Part part;
@@ -87,27 +130,7 @@ std::optional<StoredPlace> StoredFrames::after_frame(std::uint64_t frame) const 
 }
 
 std::vector<StoredPlace> StoredFrames::earlier(std::uint64_t from_ns, std::uint64_t to_ns) const {
-  std::vector<StoredPlace> places;
-  const auto files = this->files().earlier;
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    const auto first = first_entry(files[i]);
-    if (first && first->ns >= to_ns) continue;
-    const auto next = first && i + 1 < files.size() ? first_entry(files[i + 1]) : std::nullopt;
-    // The next file of the same capture begins before the window, so this one ends before it.
-    if (next && next->frame > first->frame && next->ns >= first->ns && next->ns < from_ns) continue;
-    // Nobody writes these files any more. A killed writer's last block has no index entry, and a file without any
-    // (killed in its first block) is read from its beginning.
-    StoredPlace place{files[i], 0, size_of(files[i]), 0, 0};
-    if (first) {
-      const auto index = index_of(files[i]);
-      const auto behind =
-          std::partition_point(index.begin(), index.end(), [from_ns](const IndexEntry& e) { return e.ns < from_ns; });
-      if (index.empty()) continue;  // deleted meanwhile
-      place = place_of(files[i], behind == index.begin() ? *behind : *std::prev(behind), place.end);
-    }
-    places.push_back(std::move(place));
-  }
-  return places;
+  return places_in(files().earlier, from_ns, to_ns);
 }
 
 std::optional<StoredPlace> StoredFrames::oldest_earlier() const {

@@ -21,6 +21,12 @@ struct StoredPlace {
   std::uint64_t ns = 0;      // its stamp
 };
 
+// Where to read in RAW files of one name, in their order, for the frames stamped in [from_ns, to_ns): from the last
+// indexed record before the window to the first one behind it; a file that cannot hold any is left out. Reads indexes
+// and single records only. A file whose index is missing or wrong is read as a whole.
+std::vector<StoredPlace> places_in(const std::vector<std::filesystem::path>& files, std::uint64_t from_ns,
+                                   std::uint64_t to_ns);
+
 // The files of one running capture, and those that earlier captures of the same name left. Looks at the directory anew
 // with each call; files that are deleted meanwhile (quota) are as good as never written.
 class StoredFrames {

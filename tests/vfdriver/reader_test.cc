@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/vfdriver/ring_fixture.h"
 #include "tests/vfdriver/temp_dir.h"
 #include "vfdriver/raw_files.h"
@@ -185,7 +187,8 @@ TEST(Reader, DirectoryIndexShowsMissingFrames) {
   const auto put = [&](int number, unsigned frames, std::uint64_t first) {
     const std::string stem = (dir / "raw/x-0000000").string() + std::to_string(number);
     write_frames(stem + ".raw", frames);
-    const IndexHead head;
+    IndexHead head;
+    head.first_frame = first;
     const IndexEntry entry{1, 0, first};
     std::ofstream out(stem + ".idx", std::ios::binary);
     out.write(reinterpret_cast<const char*>(&head), sizeof(head))
@@ -199,6 +202,112 @@ TEST(Reader, DirectoryIndexShowsMissingFrames) {
   EXPECT_EQ(report.missing_frames, 7u);
   ASSERT_EQ(report.remarks.size(), 1u);
   EXPECT_NE(report.remarks[0].find("7 frames are missing before it"), std::string::npos);
+}
+
+// A RAW file of two blocks whose records cross block ends; what follows is what a killed writer leaves.
+struct Reserved {
+  std::vector<char> bytes;
+  std::vector<std::size_t> ends;  // of each record
+};
+Reserved records_of(std::size_t blocks) {
+  Reserved r;
+  for (std::uint64_t i = 0; r.bytes.size() < blocks * kBlockBytes; ++i) {
+    const auto frame = frame_of(i + 1, 1000 + i % 13);
+    const RecordHeader header{Stamp::of_ns(5 + i), static_cast<std::uint16_t>(frame.size()),
+                              static_cast<std::uint16_t>(frame.size())};
+    const auto* head = reinterpret_cast<const char*>(&header);
+    r.bytes.insert(r.bytes.end(), head, head + sizeof(header));
+    const auto* body = reinterpret_cast<const char*>(frame.data());
+    r.bytes.insert(r.bytes.end(), body, body + frame.size());
+    r.ends.push_back(r.bytes.size());
+  }
+  r.bytes.resize(blocks * kBlockBytes);
+  return r;
+}
+std::size_t whole_before(const Reserved& r, std::size_t byte) {
+  return static_cast<std::size_t>(std::upper_bound(r.ends.begin(), r.ends.end(), byte) - r.ends.begin());
+}
+
+TEST(Reader, ReservedSpaceThatWasNeverWrittenEndsTheFile) {
+  TempDir dir;
+  const Reserved r = records_of(2);
+  auto bytes = r.bytes;
+  bytes.resize(5 * kBlockBytes);  // zeros
+  spill(dir / "a.raw", bytes);
+  ReadReport report;
+  std::string error;
+  EXPECT_EQ(frames_of(dir / "a.raw", &report, &error).bytes.size(), whole_before(r, 2 * kBlockBytes));
+  EXPECT_EQ(error, "");
+  EXPECT_EQ(report.truncated_files, 1u) << "the last record ends in a block that is not there";
+  // The same with a sparse end is not read through.
+  bytes.resize(2 * kBlockBytes);
+  spill(dir / "b.raw", bytes);
+  std::filesystem::resize_file(dir / "b.raw", 2048 * kBlockBytes);
+  EXPECT_EQ(frames_of(dir / "b.raw", &report, &error).bytes.size(), whole_before(r, 2 * kBlockBytes));
+  EXPECT_EQ(error, "");
+  EXPECT_LE(report.read_bytes, 8 * kBlockBytes);
+}
+
+TEST(Reader, NothingIsReadBehindABlockThatIsMissing) {
+  TempDir dir;
+  Reserved r = records_of(4);
+  std::fill_n(r.bytes.begin() + kBlockBytes, kBlockBytes, '\0');
+  spill(dir / "a.raw", r.bytes);
+  ReadReport report;
+  std::string error;
+  EXPECT_EQ(frames_of(dir / "a.raw", &report, &error).bytes.size(), whole_before(r, kBlockBytes));
+  EXPECT_EQ(error, "");
+  EXPECT_GE(report.truncated_files, 1u);
+  std::string all;
+  for (const auto& remark : report.remarks) all += remark + "\n";
+  EXPECT_NE(all.find("bytes from 2097152 on were"), std::string::npos) << all;
+}
+
+TEST(Reader, AHeaderCutByAMissingBlockIsNoDamage) {
+  TempDir dir;
+  for (std::size_t there = 1; there < 12; ++there) {
+    // Records of together one block less `there` bytes, then a header that begins there.
+    std::vector<char> bytes;
+    const auto put = [&bytes](std::uint32_t n) {
+      RecordHeader header{Stamp{0x01020304, 0x05060708}, static_cast<std::uint16_t>(n), static_cast<std::uint16_t>(n)};
+      const auto* head = reinterpret_cast<const char*>(&header);
+      bytes.insert(bytes.end(), head, head + sizeof(header));
+      bytes.insert(bytes.end(), n, 'x');
+    };
+    while (bytes.size() + 2012 < kBlockBytes - there) put(1000);
+    put(static_cast<std::uint32_t>(kBlockBytes - there - bytes.size() - 12));
+    const auto whole = bytes.size();
+    put(500);
+    bytes.resize(kBlockBytes);
+    bytes.resize(3 * kBlockBytes);
+    ASSERT_EQ(whole, kBlockBytes - there);
+    spill(dir / "a.raw", bytes);
+    ReadReport report;
+    std::string error;
+    EXPECT_GT(frames_of(dir / "a.raw", &report, &error).bytes.size(), 900u);
+    EXPECT_EQ(error, "") << there;
+    EXPECT_EQ(report.truncated_files, 1u) << there;
+  }
+}
+
+// Frames of zeros are frames.
+TEST(Reader, ZerosInsideRecordsAreNotTheEnd) {
+  TempDir dir;
+  std::vector<char> bytes;
+  const RecordHeader header{Stamp{1, 0}, 60'000, 60'000}, padding{Stamp{}, 0, 0};
+  std::size_t frames = 0;
+  while (bytes.size() < 3 * kBlockBytes) {
+    for (const RecordHeader* h : {&header, &padding}) {
+      const auto* head = reinterpret_cast<const char*>(h);
+      bytes.insert(bytes.end(), head, head + sizeof(*h));
+    }
+    bytes.insert(bytes.end() - 12, 60'000, '\0');
+    ++frames;
+  }
+  spill(dir / "a.raw", bytes);
+  ReadReport report;
+  EXPECT_EQ(frames_of(dir / "a.raw", &report).bytes.size(), frames);
+  EXPECT_TRUE(report.remarks.empty());
 }
 
 TEST(Convert, EveryWayAndBackChangesNothing) {

@@ -12,85 +12,11 @@
 
 #include <thread>
 
-#include "hw/accounts.h"
-#include "tests/vfdriver/ring_fixture.h"
-#include "tests/vfdriver/temp_dir.h"
+#include "tests/vfdriver/store_fixture.h"
 #include "vfdriver/raw_files.h"
-#include "vfdriver/reader.h"
 
 namespace vigia::vf {
 namespace {
-
-// Landmarks as the RAW store wants them; the smallest ring, files of 3 MiB.
-constexpr RingGeometry kRaw{
-    .data_bytes = 4 << 20, .segment_bytes = 3 << 20, .mark_bytes = kBlockBytes, .max_captured = 1514};
-
-struct StoreUnderTest {
-  StoreUnderTest() : ring(kRaw), counters(must(hw::CounterFile::create({}, hw::accounts::capture_names()))) {}
-
-  void raw(const std::filesystem::path& dir, ListenerKind kind = ListenerKind::lossless, std::uint64_t quota = 0) {
-    store = must(create_raw_store(ring.join(kind), {dir, "x", quota}, counters));
-  }
-  void file(const std::filesystem::path& path, ListenerKind kind = ListenerKind::lossless) {
-    store = must(create_file_store(ring.join(kind), path, *format_of(path),
-                                   {"hardware", "agent", "rx of web", "clock: test", 65535}, counters));
-  }
-  void start() {
-    thread = std::thread([this] { store->run(); });
-  }
-  // Appends frames of changing size; waits for room as a slow wire would.
-  void feed(std::uint64_t frames, bool wait = true) {
-    for (std::uint64_t i = 0; i < frames; ++i) {
-      while (!ring.append(60 + ring.next * 37 % 1400) && wait) {
-        ring.writer.publish();
-        std::this_thread::sleep_for(std::chrono::microseconds(100));
-      }
-      if (i % 32 == 31) ring.writer.publish();
-    }
-    ring.writer.publish();
-  }
-  StoreTotals end() {
-    ring.writer.close();
-    thread.join();
-    finished = store->finish({ring.next, 0, "the accounts"});
-    const StoreTotals t = store->totals();
-    EXPECT_EQ(t.read, t.stored + t.disk_dropped) << "ledger line 7";
-    EXPECT_EQ(ring.next, t.read + t.lapped + t.unread) << "ledger line 6";
-    return t;
-  }
-
-  RingUnderTest ring;
-  hw::CounterFile counters;
-  std::unique_ptr<Store> store;
-  std::thread thread;
-  Result<Done> finished = Done{};
-};
-
-struct Read {
-  std::vector<std::uint64_t> indices;
-  ReadReport report;
-};
-// Every frame must be whole; says which ones there are.
-Read read_back(const std::filesystem::path& path) {
-  Read read;
-  auto reader = must(open_capture(path));
-  FrameView view;
-  while (must(reader->next(view))) {
-    std::uint64_t index = 0;
-    std::memcpy(&index, view.bytes.data(), sizeof(index));
-    EXPECT_TRUE(is_frame(view, index));
-    EXPECT_EQ(view.bytes.size(), 60 + index * 37 % 1400);
-    EXPECT_EQ(view.wire, view.bytes.size());
-    EXPECT_EQ(view.stamp, Stamp::of_ns(1'000'000'000 + index));
-    read.indices.push_back(index);
-  }
-  read.report = reader->report();
-  return read;
-}
-void expect_first(const Read& read, std::uint64_t frames) {
-  ASSERT_EQ(read.indices.size(), frames);
-  for (std::uint64_t i = 0; i < frames; ++i) ASSERT_EQ(read.indices[i], i);
-}
 
 TEST(FileStore, EveryFormatHoldsEveryFrame) {
   for (const char* name : {"a.pcapng", "a.pcap", "a.raw"}) {
@@ -334,19 +260,6 @@ TEST(Store, AbandonedCountsWhatIsUnread) {
     t.start();
     EXPECT_EQ(t.end().unread, 5000u);
   }
-}
-
-// Runs body in a child process and returns its status; the child must not return into gtest.
-template <class Body>
-int in_child(Body body) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    body();
-    ::_exit(::testing::Test::HasFailure() ? 1 : 0);
-  }
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  return status;
 }
 
 TEST(Store, FullDiskIsCountedAndTheFileStaysReadable) {
