@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command lines of vigia-capture: run, serve, attach, convert, info.
+// The command lines of vigia-capture: run, serve, attach, convert, extract, info.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,7 @@ CaptureCommand add_run_command(CLI::App& app);
 CaptureCommand add_attach_command(CLI::App& app);
 CaptureCommand add_serve_command(CLI::App& app);
 CaptureCommand add_convert_command(CLI::App& app);
+CaptureCommand add_extract_command(CLI::App& app);
 CaptureCommand add_info_command(CLI::App& app);
 
 // An option whose value is a size ("256M"); a wrong one is a parse error with parse_size()'s sentence.

@@ -16,9 +16,9 @@ int main(int argc, char** argv) {
   app.footer(
       "Running captures are found by name in $VIGIA_RUN_DIR, else /run/vigia (root), $XDG_RUNTIME_DIR/vigia or\n"
       "/tmp/vigia-UID. `vigia-capture COMMAND --help` tells more.");
-  const std::vector<vf::CaptureCommand> commands{vf::add_run_command(app), vf::add_serve_command(app),
-                                                 vf::add_attach_command(app), vf::add_convert_command(app),
-                                                 vf::add_info_command(app)};
+  const std::vector<vf::CaptureCommand> commands{vf::add_run_command(app),     vf::add_serve_command(app),
+                                                 vf::add_attach_command(app),  vf::add_convert_command(app),
+                                                 vf::add_extract_command(app), vf::add_info_command(app)};
   const vf::TenantCommand tenant = vf::add_tenant_command(app);
   try {
     app.parse(argc, argv);
