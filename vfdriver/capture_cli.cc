@@ -7,6 +7,7 @@
 
 #include "hw/log.h"
 #include "vfdriver/cli_values.h"
+#include "vfdriver/simulate.h"
 
 namespace vigia::vf {
 namespace {
@@ -22,7 +23,7 @@ void on_signal(int) {
 }
 
 void add_device_options(CLI::App& run, CaptureOptions& o) {
-  run.add_option("--device", o.device, "Where frames come from; DEVICES below")->required();
+  run.add_option("--device", o.device, "Where frames come from; DEVICES below");
   run.add_option("--queues", o.port.queues, "Receive queues: 1, 2 or 4; one thread serves them in turn")
       ->capture_default_str();
   run.add_option("--queue-size", o.port.rx_ring, "Descriptors per queue, a power of two, 64..32768")
@@ -44,6 +45,15 @@ void add_store_options(CLI::App& run, CaptureOptions& o) {
       run.add_option("--raw", o.raw, "Store in this directory: RAW files of fixed size with a time index beside each");
   raw->excludes(out);
   add_size_option(run, "--file-size", o.ring.segment_bytes, "Size of one RAW file, a multiple of 1M (default 2G)");
+  run.add_option_function<std::string>(
+         "--rotate",
+         [&o](const std::string& text) {
+           const auto time = parse_duration(text);
+           if (!time) throw CLI::ValidationError("--rotate", time.error().text);
+           o.rotate = *time;
+         },
+         "End a RAW file that holds something when it is that old, 60s, full or not (default: only when it is full)")
+      ->needs(raw);
   add_size_option(run, "--quota", o.quota,
                   "Space for the RAW files of this name; the oldest are deleted (default: none)")
       ->needs(raw);
@@ -101,6 +111,33 @@ void add_engine_options(CLI::App& run, CaptureOptions& o) {
   run.add_option("--ready-file", o.ready_file, "Written when the capture has begun");
 }
 
+struct SimulateOptions {
+  std::string what;
+  std::uint32_t frame_bytes = 1514;
+  bool keep = false;
+};
+
+void add_simulate_options(CLI::App& run, SimulateOptions& o) {
+  auto* what = run.add_option("--simulate", o.what,
+                              "Instead of a device. capture: frames from memory through engine and ring into --raw, "
+                              "--out or nowhere; store: blocks straight to --raw. 10 s without --for or --count; "
+                              "what was written to --raw is deleted");
+  run.add_option("--frame-size", o.frame_bytes, "Bytes of a simulated frame, FCS not counted, 60..9018")
+      ->capture_default_str()
+      ->needs(what);
+  run.add_flag("--keep", o.keep, "Leave the RAW files of a simulation")->needs(what);
+}
+
+Result<Done> run_simulation(const SimulateOptions& simulation, const CaptureOptions& options) {
+  if (!options.device.empty()) return input_error("--simulate: takes the place of --device; give one of them");
+  const auto what = parse_simulation(simulation.what);
+  if (!what) return what.error();
+  const auto report = simulate(*what, options, simulation.frame_bytes, simulation.keep, stop_on_signals());
+  if (!report) return report.error();
+  log::info("{}", text_of(*report));
+  return options.stats_json.empty() ? Done{} : write_text(options.stats_json, to_json(*report));
+}
+
 }  // namespace
 
 StopRequest& stop_on_signals() {
@@ -132,6 +169,7 @@ CLI::Option* add_size_option(CLI::App& app, const std::string& flag, std::uint64
 CaptureCommand add_run_command(CLI::App& app) {
   auto options = std::make_shared<CaptureOptions>();
   options->port.tx_ring = 0;
+  auto simulation = std::make_shared<SimulateOptions>();
   CLI::App* run = app.add_subcommand("run", "Capture from a device: stamp, keep in a shared ring, store");
   run->footer(
       std::string() +
@@ -150,11 +188,19 @@ CaptureCommand add_run_command(CLI::App& app) {
       "a\n"
       "PTP clock: a NIC's, or the host's in a guest (ptp_kvm); stamps are then that clock's time, TAI if it keeps "
       "TAI.\n"
-      "Example: vigia-capture run --device vfio-user:/run/lab/vf3.sock --name agent --out agent.pcapng --for 10m");
+      "Example: vigia-capture run --device vfio-user:/run/lab/vf3.sock --name agent --out agent.pcapng --for 10m\n"
+      "         vigia-capture run --simulate capture --raw /data/try --for 10s");
   add_device_options(*run, *options);
   add_store_options(*run, *options);
   add_engine_options(*run, *options);
-  return {run, [options] {
+  add_simulate_options(*run, *simulation);
+  return {run, [options, simulation] {
+            if (!simulation->what.empty()) return exit_status_of(run_simulation(*simulation, *options));
+            if (options->device.empty()) {
+              return exit_status_of(
+                  input_error("--device: a capture needs one; without a device, --simulate capture "
+                              "shows what this machine can do"));
+            }
             auto result = run_capture(*options, stop_on_signals());
             // Stopped while it still waited for the PF: that is a stop, not a failure.
             if (!result && result.error().code == std::errc::operation_canceled) return 0;

@@ -253,6 +253,38 @@ TEST(Cli, ConvertAndInfo) {
   EXPECT_EQ(run_cli(add_run_command, {"run", "--device", "fake:0", "--name", "a b"}), 2);
 }
 
+TEST(Cli, SimulateAndExtract) {
+  TempDir dir;
+  const std::string raw = dir / "raw";
+  EXPECT_EQ(run_cli(add_run_command, {"run"}), 2) << "no device";
+  EXPECT_EQ(run_cli(add_run_command, {"run", "--simulate", "capture", "--device", "fake:0"}), 2);
+  EXPECT_EQ(run_cli(add_run_command, {"run", "--simulate", "disk"}), 2);
+  EXPECT_EQ(run_cli(add_run_command, {"run", "--rotate", "60"}), 2) << "needs --raw";
+  EXPECT_EQ(run_cli(add_run_command,
+                    {"run", "--simulate", "capture", "--raw", raw, "--ring", "8M", "--file-size", "2M", "--rotate",
+                     "1h", "--count", "5000", "--frame-size", "1000", "--keep", "--stats-json", dir / "stats.json"}),
+            0);
+  EXPECT_EQ(count_frames(raw), 5000u);
+  const auto stats = slurp(dir / "stats.json");
+  EXPECT_NE(std::string(stats.begin(), stats.end()).find("\"frames\": 5000"), std::string::npos);
+  const std::string out = dir / "out.pcapng";
+  EXPECT_EQ(run_cli(add_extract_command, {"extract", raw, "--last", "1h", "-o", out, "--json"}), 0);
+  EXPECT_EQ(count_frames(out), 5000u);
+  EXPECT_EQ(run_cli(add_extract_command, {"extract", raw, "--to", "now-1h", "-o", out}), 0);
+  EXPECT_EQ(count_frames(out), 0u);
+  EXPECT_EQ(run_cli(add_extract_command, {"extract", raw, "--filter", "udp port 9", "--format", "pcap", "-o", out}), 0);
+  EXPECT_EQ(count_frames(out), 5000u);
+  for (const std::vector<std::string>& wrong :
+       {std::vector<std::string>{"extract", raw, "--from", "yesterday", "-o", out},
+        {"extract", raw, "--last", "1h", "--from", "now", "-o", out},
+        {"extract", raw, "--from", "now", "--to", "now-1h", "-o", out},
+        {"extract", raw, "-o", dir / "out.doc"},
+        {"extract", out, "-o", out},
+        {"extract", raw}}) {
+    EXPECT_EQ(run_cli(add_extract_command, wrong), 2) << wrong.back();
+  }
+}
+
 TEST(Cli, AttachCountsAndWrites) {
   CaptureUnderTest t;
   t.start();

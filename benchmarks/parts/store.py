@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""store: from the ring to the disk. The limit is fio: sequential O_DIRECT writes of blocks of the same size, as many in
+flight, on the same file system; the peers are tcpdump, dumpcap and netsniff-ng, which store what they receive of the same
+frames on a veth pair. VIGIA_BENCH_DIR: a directory on the disk that is meant, with 10 GiB free (default: the temporary
+one)."""
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+GIB, MIB = 1 << 30, 1 << 20
+FRAME = 1514
+DEPTH = 16  # BlockQueue::kDepth
+
+
+def fio(folder, seconds):
+    """GiB/s."""
+    done = subprocess.run(
+        ["fio", "--name=limit", f"--filename={folder}/fio", "--rw=write", "--bs=1M", "--direct=1", "--ioengine=io_uring",
+         f"--iodepth={DEPTH}", "--size=2G", "--time_based", f"--runtime={seconds}", "--output-format=json"],
+        capture_output=True, text=True, check=False)
+    os.unlink(f"{folder}/fio")
+    if done.returncode != 0:
+        sys.exit(f"fio failed ({done.returncode}):\n{done.stderr}")
+    job = json.loads(done.stdout)["jobs"][0]
+    return job["write"]["bw_bytes"] / GIB, (job["usr_cpu"] + job["sys_cpu"]) / 100
+
+
+def simulate(context, what, folder, seconds):
+    done = subprocess.run([context.bin("vigia-capture"), "run", "--simulate", what, "--raw", f"{folder}/raw", "--for",
+                           f"{seconds}s", "--stats-json", "-"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"vigia-capture run --simulate {what} failed ({done.returncode}):\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def ring_to_disk(context):
+    """Limit and store in turn, so that what else the machine does meets both."""
+    if not shutil.which("fio"):
+        sys.exit("fio is missing: apt-get install fio")
+    seconds = 2 if context.quick else 8
+    limit, limit_cpu, rates, cpu, blocks, lost = [], [], [], [], [], 0
+    with tempfile.TemporaryDirectory(dir=os.environ.get("VIGIA_BENCH_DIR")) as folder:
+        for _ in range(context.runs):
+            rate, share = fio(folder, seconds)
+            limit.append(rate)
+            limit_cpu.append(share)
+            run = simulate(context, "capture", folder, seconds)
+            rates.append(run["disk_bytes"] / run["seconds"] / GIB)
+            cpu.append(run["store_cpu_seconds"] / run["seconds"])
+            lost += run["lost"]
+            way = run["store"]
+            run = simulate(context, "store", folder, seconds)
+            blocks.append(run["disk_bytes"] / run["seconds"] / GIB)
+    reference = {"reference": f"fio, 1 MiB O_DIRECT writes, {DEPTH} in flight", "reference_median":
+                 round(context.spread(limit)[0], 3)}
+    for name, values, extra in (("store.ring", rates, {"lost": lost, "way": way}), ("store.blocks", blocks, {})):
+        median, mad = context.spread(values)
+        yield {"name": name, "unit": "GiB/s", "runs": context.runs, "median": round(median, 3), "mad": round(mad, 3)} | extra | reference
+    median, mad = context.spread(cpu)
+    yield {"name": "store.cpu", "unit": "cores", "runs": context.runs, "median": round(median, 3), "mad": round(mad, 3),
+           "reference": "half a core", "reference_median": 0.5, "fio_cores": round(context.spread(limit_cpu)[0], 3)}
+
+
+class VethPair:
+    """Two ends in a network namespace of their own: what a peer captures, nobody else sees."""
+
+    def __enter__(self):
+        self.name = f"vigia-bench-{os.getpid()}"
+        self.ip("netns", "add", self.name)
+        self.ip("-n", self.name, "link", "add", "tx", "type", "veth", "peer", "name", "rx")
+        for end in ("tx", "rx"):
+            self.inside("sysctl", "-qw", f"net.ipv6.conf.{end}.disable_ipv6=1")
+            self.ip("-n", self.name, "link", "set", end, "mtu", "9000", "up")
+        return self
+
+    def __exit__(self, *_):
+        self.ip("netns", "del", self.name)
+
+    @staticmethod
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True)
+
+    def inside(self, *words):
+        subprocess.run(["ip", "netns", "exec", self.name, *words], check=True, capture_output=True)
+
+    def start(self, words):
+        return subprocess.Popen(["ip", "netns", "exec", self.name, *words], stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True)
+
+
+TRAFGEN = "{ 0x02,0,0,0,0,2, 0x02,0,0,0,0,1, 0x88,0xb5, fill(0x5a, %d) }\n" % (FRAME - 14)
+
+
+def writers(context, file, folder):
+    """Who stores frames, and how: name, words, file that is written."""
+    yield "tcpdump", ["tcpdump", "-i", "rx", "-B", "65536", "-s", "0", "-w", file]
+    yield "dumpcap", ["dumpcap", "-q", "-i", "rx", "-B", "64", "-w", file]
+    yield "netsniff-ng", ["netsniff-ng", "-i", "rx", "-o", file, "-s", "--ring-size", "64MiB"]
+    yield "vigia", [context.bin("vigia-capture"), "run", "--device", "packet:rx", "--name", f"bench{os.getpid()}", "--raw",
+                    folder]
+
+
+def stored_frames(context, file, folder):
+    path = folder if os.path.isdir(folder) else file
+    if path == file and not os.path.exists(file):
+        return 0
+    done = subprocess.run([context.bin("vigia-capture"), "info", path, "--json"], capture_output=True, text=True, check=False)
+    return json.loads(done.stdout)["frames"] if done.returncode == 0 else 0
+
+
+def one_peer(context, pair, words, folder, frames):
+    """CPU seconds per GB stored, and frames lost."""
+    file, raw = f"{folder}/peer.pcap", f"{folder}/peer.raw"
+    writer = pair.start(words)
+    time.sleep(1.5)
+    if writer.poll() is not None:
+        return None, writer.stderr.read().strip().splitlines()[-1:]
+    config = f"{folder}/trafgen.cfg"
+    pair.inside("trafgen", "-i", config, "-o", "tx", "-n", str(frames), "-P", "1", "-q")
+    time.sleep(1)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    writer.send_signal(2)
+    writer.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+    stored = stored_frames(context, file, raw)
+    for path in (file, raw):
+        shutil.rmtree(path, ignore_errors=True)
+        if os.path.exists(path):
+            os.unlink(path)
+    if stored == 0:
+        return None, ["stored nothing"]
+    return (cpu / (stored * FRAME / 1e9), frames - stored), []
+
+
+def peers(context):
+    if os.geteuid() != 0 or not shutil.which("trafgen"):
+        context.say("store.peers: skipped, needs root and trafgen (apt-get install netsniff-ng)")
+        return
+    frames = 200_000 if context.quick else 2_000_000
+    samples = {}
+    with tempfile.TemporaryDirectory(dir=os.environ.get("VIGIA_BENCH_DIR")) as folder, VethPair() as pair:
+        os.chmod(folder, 0o777)  # some of them drop their rights
+        with open(f"{folder}/trafgen.cfg", "w", encoding="utf-8") as f:
+            f.write(TRAFGEN)
+        for _ in range(context.runs):
+            for name, words in writers(context, f"{folder}/peer.pcap", f"{folder}/peer.raw"):
+                if not os.path.isabs(words[0]) and not shutil.which(words[0]):
+                    context.say(f"store.peers: {name} is not installed")
+                    continue
+                got, why = one_peer(context, pair, words, folder, frames)
+                if got is None:
+                    context.say(f"store.peers: {name} did not run: {' '.join(why)}")
+                    continue
+                samples.setdefault(name, []).append(got)
+    best = min((context.spread([cpu for cpu, _ in v])[0] for n, v in samples.items() if n != "vigia"), default=None)
+    for name, values in samples.items():
+        median, mad = context.spread([cpu for cpu, _ in values])
+        row = {"name": f"store.peers.{name}", "unit": "CPU s/GB", "runs": len(values), "median": round(median, 4),
+               "mad": round(mad, 4), "lost": sum(lost for _, lost in values), "frames": frames * len(values)}
+        if name == "vigia" and best:
+            row |= {"reference": "the best peer", "reference_median": round(best, 4)}
+        yield row
+
+
+BENCHES = {"store.ring": ring_to_disk, "store.peers": peers}
