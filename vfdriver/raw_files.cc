@@ -188,25 +188,4 @@ Result<Done> HomeDisk::check_still_there(const fs::path& directory) {
   return Done{};
 }
 
-unsigned make_room(const fs::path& directory, std::string_view name, std::uint64_t quota, std::uint64_t room) {
-  auto files = list_raw_files(directory, name);
-  std::uint64_t total = 0;
-  std::error_code ignored;
-  std::vector<std::uint64_t> sizes;
-  for (const auto& file : files) {
-    sizes.push_back(fs::file_size(file, ignored));
-    if (ignored) sizes.back() = 0;
-    total += sizes.back();
-  }
-  unsigned deleted = 0;
-  for (std::size_t i = 0; i < files.size() && total + room > quota; ++i) {
-    fs::remove(files[i], ignored);
-    fs::remove(notes_path(files[i]), ignored);
-    fs::remove(files[i].replace_extension(".idx"), ignored);
-    total -= sizes[i];
-    ++deleted;
-  }
-  return deleted;
-}
-
 }  // namespace vigia::vf

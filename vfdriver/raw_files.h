@@ -98,8 +98,4 @@ class HomeDisk {
   std::vector<dev_t> below_;
 };
 
-// Deletes files of that name, oldest first, until `room` more bytes fit the quota. Returns how many went.
-unsigned make_room(const std::filesystem::path& directory, std::string_view name, std::uint64_t quota,
-                   std::uint64_t room);
-
 }  // namespace vigia::vf

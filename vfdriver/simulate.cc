@@ -16,6 +16,7 @@
 #include "vfdriver/block_queue.h"
 #include "vfdriver/cli_values.h"
 #include "vfdriver/engine.h"
+#include "vfdriver/quota.h"
 #include "vfdriver/raw_files.h"
 #include "vfdriver/simulated_port.h"
 
@@ -192,7 +193,7 @@ BlockSource::BlockSource(std::uint32_t frame_bytes) {
 class BlockSimulation {
  public:
   BlockSimulation(const CaptureOptions& options, std::uint32_t frame_bytes)
-      : options_(options), source_(frame_bytes), queue_(source_.memory()) {
+      : options_(options), source_(frame_bytes), quota_(options.quota), queue_(source_.memory()) {
     report_.way.asynchronous = queue_.asynchronous();
     report_.way.registered = queue_.registered();
     report_.path = options.raw.string();
@@ -208,13 +209,14 @@ class BlockSimulation {
   std::deque<std::shared_ptr<RawFile>> writing_;  // files of the blocks in the queue, in its order
   std::shared_ptr<RawFile> file_;
   std::uint64_t offset_ = 0;
+  Quota quota_;
   BlockQueue queue_;
   SimulationReport report_;
 };
 
 Result<Done> BlockSimulation::next_file() {
   const std::uint64_t bytes = options_.ring.segment_bytes;
-  make_room(options_.raw, options_.name, options_.quota, bytes);
+  quota_.make_room(options_.raw, options_.name, bytes);
   auto file = RawFile::create(options_.raw, options_.name, last_number(options_.raw, options_.name) + 1, bytes,
                               report_.way.files * (bytes / kBlockBytes) * source_.frames());
   if (!file) return file.error();

@@ -17,6 +17,7 @@
 #include "hw/log.h"
 #include "vfdriver/block_queue.h"
 #include "vfdriver/clock_notes.h"
+#include "vfdriver/quota.h"
 #include "vfdriver/raw_files.h"
 #include "vfdriver/ring_walk.h"
 #include "vfdriver/store.h"
@@ -105,6 +106,7 @@ class RawStore final : public Store {
   std::uint64_t number_ = 0;  // of the last file
   bool told_buffered_ = false;
   HomeDisk home_;
+  Quota quota_;
   std::uint64_t next_ = 0;          // start of the next block
   std::uint64_t open_written_ = 0;  // end of what is on disk of the block that is still growing
   std::uint64_t file_end_ = 0;      // offset behind what was given to the disk of the file
@@ -123,7 +125,8 @@ RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::Counter
       segment_bytes_(ring_.geometry().segment_bytes),
       queue_({ring_.data(), ring_.geometry().data_bytes}),
       // SAFETY: aligned_alloc of a multiple of its alignment, freed by AlignedFree.
-      bounce_(static_cast<std::byte*>(std::aligned_alloc(kPage, kBlockBytes + kPage))) {
+      bounce_(static_cast<std::byte*>(std::aligned_alloc(kPage, kBlockBytes + kPage))),
+      quota_(options_.quota) {
   describe(options_.description);
   check(bounce_ != nullptr && reader_.point().position == 0 && ring_.geometry().mark_bytes == kBlockBytes);
   tell_queue(queue_.asynchronous(), queue_.registered());
@@ -137,15 +140,17 @@ Result<Done> RawStore::open_file(std::uint64_t base, RingPoint first) {
   if (failed) return os_error("create directory " + options_.directory.string(), failed.value());
   // A disk that came late may hold files already.
   if (first_file() == 0) number_ = last_number(options_.directory, options_.name);
-  if (options_.quota != 0) {
-    // Blocks in flight may not show in the size of their file yet.
-    const std::uint64_t coming = segment_bytes_ + blocks_.size() * kBlockBytes;
-    if (const unsigned gone = make_room(options_.directory, options_.name, options_.quota, coming); gone > 0) {
-      log::info("quota: deleted the {} oldest files of {} in {}", gone, options_.name, options_.directory.string());
-    }
+  // Blocks in flight may not show in the size of a file that grows.
+  const std::uint64_t hidden = file_ && !file_->reserved() ? blocks_.size() * kBlockBytes : 0;
+  quota_.make_room(options_.directory, options_.name, segment_bytes_ + hidden);
+  const std::uint64_t bytes = segment_bytes_ - base % segment_bytes_;
+  auto file = RawFile::create(options_.directory, options_.name, number_ + 1, bytes, first.frame);
+  if ((!file || !file->reserved()) && quota_.busy()) {
+    // What goes may be the space that is needed.
+    quota_.wait();
+    if (file) file->cut(0);
+    file = RawFile::create(options_.directory, options_.name, number_ + 1, bytes, first.frame);
   }
-  auto file = RawFile::create(options_.directory, options_.name, number_ + 1, segment_bytes_ - base % segment_bytes_,
-                              first.frame);
   if (!file) return file.error();
   ++number_;
   tell_file(file->direct(), file->reserved());
@@ -174,6 +179,7 @@ void RawStore::run() {
   if (!failure_) write_open_block(ring_.published(), true);
   if (file_) file_->end_at(file_end_);
   if (failure_ && !abandoned()) discard(true);
+  quota_.wait();
   tell();
 }
 

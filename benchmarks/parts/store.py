@@ -12,16 +12,18 @@ import sys
 import tempfile
 import time
 
-GIB, MIB = 1 << 30, 1 << 20
+GIB = 1 << 30
 FRAME = 1514
 DEPTH = 16  # BlockQueue::kDepth
 
 
 def fio(folder, seconds):
-    """GiB/s."""
+    """GiB/s into space that was never written, as a capture's, and the CPU time of it in cores."""
+    # More than it can write in that time, but not more than the disk has.
+    size = min(4 * seconds * GIB, shutil.disk_usage(folder).free // 2)
     done = subprocess.run(
         ["fio", "--name=limit", f"--filename={folder}/fio", "--rw=write", "--bs=1M", "--direct=1", "--ioengine=io_uring",
-         f"--iodepth={DEPTH}", "--size=2G", "--time_based", f"--runtime={seconds}", "--output-format=json"],
+         f"--iodepth={DEPTH}", f"--size={size}", f"--runtime={seconds}", "--output-format=json"],
         capture_output=True, text=True, check=False)
     os.unlink(f"{folder}/fio")
     if done.returncode != 0:
@@ -72,10 +74,14 @@ class VethPair:
     def __enter__(self):
         self.name = f"vigia-bench-{os.getpid()}"
         self.ip("netns", "add", self.name)
-        self.ip("-n", self.name, "link", "add", "tx", "type", "veth", "peer", "name", "rx")
-        for end in ("tx", "rx"):
-            self.inside("sysctl", "-qw", f"net.ipv6.conf.{end}.disable_ipv6=1")
-            self.ip("-n", self.name, "link", "set", end, "mtu", "9000", "up")
+        try:
+            self.ip("-n", self.name, "link", "add", "name", "from", "type", "veth", "peer", "name", "to")
+            for end in ("from", "to"):
+                self.inside("sysctl", "-qw", f"net.ipv6.conf.{end}.disable_ipv6=1")
+                self.ip("-n", self.name, "link", "set", "dev", end, "mtu", "9000", "up")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -98,10 +104,10 @@ TRAFGEN = "{ 0x02,0,0,0,0,2, 0x02,0,0,0,0,1, 0x88,0xb5, fill(0x5a, %d) }\n" % (F
 
 def writers(context, file, folder):
     """Who stores frames, and how: name, words, file that is written."""
-    yield "tcpdump", ["tcpdump", "-i", "rx", "-B", "65536", "-s", "0", "-w", file]
-    yield "dumpcap", ["dumpcap", "-q", "-i", "rx", "-B", "64", "-w", file]
-    yield "netsniff-ng", ["netsniff-ng", "-i", "rx", "-o", file, "-s", "--ring-size", "64MiB"]
-    yield "vigia", [context.bin("vigia-capture"), "run", "--device", "packet:rx", "--name", f"bench{os.getpid()}", "--raw",
+    yield "tcpdump", ["tcpdump", "-i", "to", "-B", "65536", "-s", "0", "-w", file]
+    yield "dumpcap", ["dumpcap", "-q", "-i", "to", "-B", "64", "-w", file]
+    yield "netsniff-ng", ["netsniff-ng", "-i", "to", "-o", file, "-s", "--ring-size", "64MiB"]
+    yield "vigia", [context.bin("vigia-capture"), "run", "--device", "packet:to", "--name", f"bench{os.getpid()}", "--raw",
                     folder]
 
 
@@ -121,7 +127,7 @@ def one_peer(context, pair, words, folder, frames):
     if writer.poll() is not None:
         return None, writer.stderr.read().strip().splitlines()[-1:]
     config = f"{folder}/trafgen.cfg"
-    pair.inside("trafgen", "-i", config, "-o", "tx", "-n", str(frames), "-P", "1", "-q")
+    pair.inside("trafgen", "-i", config, "-o", "from", "-n", str(frames), "-P", "1", "-q")
     time.sleep(1)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     writer.send_signal(2)

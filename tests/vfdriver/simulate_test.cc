@@ -82,7 +82,7 @@ TEST(Simulate, StoreWritesFilesThatCanBeRead) {
   TempDir dir;
   StopRequest stop;
   CaptureOptions options = small(dir / "raw", 30'000);
-  options.quota = 64 << 20;
+  options.quota = 256 << 20;
   const auto report = must(simulate(Simulation::store, options, 1514, true, stop));
   EXPECT_GE(report.frames, 30'000u);
   EXPECT_EQ(report.disk_bytes % kBlockBytes, 0u);

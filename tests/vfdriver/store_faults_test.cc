@@ -139,7 +139,10 @@ TEST(StoreFaults, APulledDiskIsCountedAndTakenAgainWhenItIsBack) {
   EXPECT_GT(totals.disk_dropped, 5000u);
   EXPECT_EQ(totals.stored + totals.disk_dropped, t.ring.next);
   const Read read = read_back(disk.at() / "raw");
-  EXPECT_EQ(read.indices.size(), totals.stored);
+  // What the kernel had taken when the disk went may be lost with it, the index too.
+  EXPECT_LE(read.indices.size(), totals.stored);
+  EXPECT_GE(read.indices.size() + BlockQueue::kDepth * kBlockBytes / 72, totals.stored);
+  for (std::size_t i = 1; i < read.indices.size(); ++i) ASSERT_GT(read.indices[i], read.indices[i - 1]);
   EXPECT_EQ(read.indices.back(), t.ring.next - 1);
 }
 
