@@ -253,6 +253,15 @@ TEST(Cli, ConvertAndInfo) {
   EXPECT_EQ(run_cli(add_run_command, {"run", "--device", "fake:0", "--name", "a b"}), 2);
 }
 
+// Of any content.
+std::uint64_t frames_in(const std::filesystem::path& path) {
+  auto reader = must(open_capture(path));
+  FrameView view;
+  while (must(reader->next(view))) {
+  }
+  return reader->report().frames;
+}
+
 TEST(Cli, SimulateAndExtract) {
   TempDir dir;
   const std::string raw = dir / "raw";
@@ -264,16 +273,16 @@ TEST(Cli, SimulateAndExtract) {
                     {"run", "--simulate", "capture", "--raw", raw, "--ring", "8M", "--file-size", "2M", "--rotate",
                      "1h", "--count", "5000", "--frame-size", "1000", "--keep", "--stats-json", dir / "stats.json"}),
             0);
-  EXPECT_EQ(count_frames(raw), 5000u);
+  EXPECT_EQ(frames_in(raw), 5000u);
   const auto stats = slurp(dir / "stats.json");
   EXPECT_NE(std::string(stats.begin(), stats.end()).find("\"frames\": 5000"), std::string::npos);
   const std::string out = dir / "out.pcapng";
   EXPECT_EQ(run_cli(add_extract_command, {"extract", raw, "--last", "1h", "-o", out, "--json"}), 0);
-  EXPECT_EQ(count_frames(out), 5000u);
+  EXPECT_EQ(frames_in(out), 5000u);
   EXPECT_EQ(run_cli(add_extract_command, {"extract", raw, "--to", "now-1h", "-o", out}), 0);
-  EXPECT_EQ(count_frames(out), 0u);
+  EXPECT_EQ(frames_in(out), 0u);
   EXPECT_EQ(run_cli(add_extract_command, {"extract", raw, "--filter", "udp port 9", "--format", "pcap", "-o", out}), 0);
-  EXPECT_EQ(count_frames(out), 5000u);
+  EXPECT_EQ(frames_in(out), 5000u);
   for (const std::vector<std::string>& wrong :
        {std::vector<std::string>{"extract", raw, "--from", "yesterday", "-o", out},
         {"extract", raw, "--last", "1h", "--from", "now", "-o", out},
