@@ -160,7 +160,7 @@ void append_metadata(xml_node parent, const VmMetadata& metadata) { append_eleme
 std::string metadata_xml(const VmMetadata& metadata) {
   pugi::xml_document document;
   // libvirt declares the prefix itself, and fails where it is declared already.
-  append_element(document, metadata, false);
+  append_element(document.root(), metadata, false);
   std::ostringstream out;
   document.save(out, "", pugi::format_raw | pugi::format_no_declaration);
   return out.str();

@@ -281,7 +281,7 @@ void add_qemu_arguments(xml_node domain, const VmSpec& spec, const Placement& pl
 std::string domain_xml(const VmSpec& spec, const Placement& placement, const DomainFiles& files,
                        const VmMetadata& metadata) {
   pugi::xml_document document;
-  xml_node domain = add(document, "domain");
+  xml_node domain = add(document.root(), "domain");
   set(domain, "type", placement.accelerator == Accelerator::kvm ? "kvm" : "qemu");
   set(domain, "xmlns:qemu", "http://libvirt.org/schemas/domain/qemu/1.0");
   add(domain, "name", spec.name);

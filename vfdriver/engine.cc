@@ -66,10 +66,10 @@ std::size_t Engine::append_burst(std::span<const RxSegment> segments, bool full)
     const RxSegment& first = segments[i];
     std::uint32_t held = first.length, wire = first.length + first.beyond;
     while (!segments[i].end_of_frame && i + 1 < segments.size()) [[unlikely]] {
-      ++i;
-      held += segments[i].length;
-      wire += segments[i].length + segments[i].beyond;
-    }
+        ++i;
+        held += segments[i].length;
+        wire += segments[i].length + segments[i].beyond;
+      }
     bytes += wire;
     const Stamp stamp = stamps_.next(wire);
     const bool repeated = duplicates && duplicates->repeats(begin, first, wire, stamp.total_ns());

@@ -72,8 +72,8 @@ class Engine {
 
  private:
   std::size_t append_burst(std::span<const RxSegment> segments, bool full) noexcept;
-  // A frame in one piece or more, nothing of it known yet but that it does not belong into the short way. held: bytes of
-  // the pieces together; wire: with what the port does not hold.
+  // A frame in one piece or more of which nothing is known but that it does not belong into the short way. held: bytes
+  // of the pieces together; wire: with what the port does not hold.
   void append_any(std::span<const RxSegment> pieces, std::uint32_t held, std::uint32_t wire, Stamp stamp,
                   bool repeated) noexcept;
   void count() noexcept;

@@ -20,4 +20,10 @@ struct FirstFrame {
 // The first record between them that is a frame.
 std::optional<FirstFrame> first_frame(const RingMemory& ring, std::uint64_t begin, std::uint64_t end);
 
+// Whether a RAW file may begin at stream position `base` with the record at `first`: padding before it needs room for
+// its header.
+inline bool file_can_begin(std::uint64_t base, const RingPoint& first) {
+  return first.position == base || first.position >= base + kRecordHeader;
+}
+
 }  // namespace vigia::vf

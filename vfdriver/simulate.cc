@@ -5,7 +5,6 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -13,6 +12,7 @@
 #include <thread>
 
 #include "hw/accounts.h"
+#include "vfdriver/aligned_bytes.h"
 #include "vfdriver/block_queue.h"
 #include "vfdriver/cli_values.h"
 #include "vfdriver/engine.h"
@@ -166,16 +166,11 @@ class BlockSource {
   std::uint64_t frames() const { return frames_; }
 
  private:
-  struct Free {
-    void operator()(std::byte* p) const noexcept { std::free(p); }
-  };
-  // SAFETY: aligned_alloc of a multiple of its alignment, freed by Free.
-  std::unique_ptr<std::byte[], Free> memory_{static_cast<std::byte*>(std::aligned_alloc(4096, kBlockBytes))};
+  AlignedBytes memory_ = allocate_aligned(kBlockBytes, 4096);
   std::uint64_t frames_ = 0;
 };
 
 BlockSource::BlockSource(std::uint32_t frame_bytes) {
-  check(memory_ != nullptr);
   std::uint64_t at = 0;
   while (padding_before(kRecordHeader + frame_bytes, kBlockBytes - at) == 0 && at < kBlockBytes) {
     const auto frame = simulated_frame(frame_bytes, static_cast<std::uint16_t>(frames_));

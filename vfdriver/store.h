@@ -98,7 +98,7 @@ struct RawStoreOptions {
   // How long after a refusal of the disk a new file is begun; 0: never, and creating the store needs a disk that works.
   std::chrono::milliseconds retry{0};
   std::chrono::milliseconds rotate{0};  // a file that holds something ends when it is that old; 0: only when it is full
-  CaptureDescription description{};  // of the first files; describe() replaces it
+  CaptureDescription description{};     // of the first files; describe() replaces it
 };
 
 // Whole blocks, straight from the ring's memory. The reader is at the beginning of the stream, and the ring's landmarks

@@ -8,13 +8,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <thread>
 #include <utility>
 
 #include "hw/log.h"
+#include "vfdriver/aligned_bytes.h"
 #include "vfdriver/block_queue.h"
 #include "vfdriver/clock_notes.h"
 #include "vfdriver/quota.h"
@@ -37,11 +37,6 @@ constexpr std::chrono::milliseconds kFlushEvery{200};
 constexpr std::uint64_t kPage = 4096;
 // Less is full again before it is worth an attempt.
 constexpr std::uint64_t kRoomToGoOn = 4 * kBlockBytes;
-
-struct AlignedFree {
-  void operator()(std::byte* p) const noexcept { std::free(p); }
-};
-using AlignedBlock = std::unique_ptr<std::byte[], AlignedFree>;
 
 class RawStore final : public Store {
  public:
@@ -82,7 +77,6 @@ class RawStore final : public Store {
   bool marks_in_ring() const { return ring_.header().marked.load(std::memory_order_relaxed) != 0; }
   bool rotation_due(const RingPoint& end);
   void rotate(const RingPoint& end);
-  bool can_begin_at(std::uint64_t base, const RingPoint& first) const;
   std::optional<IndexEntry> index_of(const Block& block, std::uint64_t end) const;
   void fail(const Block& block, Error error);
   void lapped(const Block& block);
@@ -98,7 +92,7 @@ class RawStore final : public Store {
   const std::uint64_t segment_bytes_;
   BlockQueue queue_;
   std::deque<Block> blocks_;  // in queue_, same order
-  AlignedBlock bounce_;       // for blocks that are not written as they lie in the ring
+  AlignedBytes bounce_;       // for blocks that are not written as they lie in the ring
   std::shared_ptr<RawFile> file_;
   std::uint64_t file_base_ = 0;  // stream position of offset 0 of the file, or of the next one if there is none
   RingPoint file_first_;         // its first record, less than a block behind that
@@ -124,11 +118,10 @@ RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::Counter
       options_(std::move(options)),
       segment_bytes_(ring_.geometry().segment_bytes),
       queue_({ring_.data(), ring_.geometry().data_bytes}),
-      // SAFETY: aligned_alloc of a multiple of its alignment, freed by AlignedFree.
-      bounce_(static_cast<std::byte*>(std::aligned_alloc(kPage, kBlockBytes + kPage))),
+      bounce_(allocate_aligned(kBlockBytes + kPage, kPage)),
       quota_(options_.quota) {
   describe(options_.description);
-  check(bounce_ != nullptr && reader_.point().position == 0 && ring_.geometry().mark_bytes == kBlockBytes);
+  check(reader_.point().position == 0 && ring_.geometry().mark_bytes == kBlockBytes);
   tell_queue(queue_.asynchronous(), queue_.registered());
   if (!queue_.shortfall().empty()) log::info("{}: {}", options_.directory.string(), queue_.shortfall());
 }
@@ -364,11 +357,6 @@ bool RawStore::rotation_due(const RingPoint& end) {
   return false;
 }
 
-// Whether a file may begin at block `base` with record `first`: padding before it needs room for its header.
-bool RawStore::can_begin_at(std::uint64_t base, const RingPoint& first) const {
-  return first.position == base || first.position >= base + kRecordHeader;
-}
-
 // Ends the file before the first record of block next_, or behind the last one that is there. Nothing is in flight.
 void RawStore::rotate(const RingPoint& end) {
   RingPoint at = end;
@@ -376,7 +364,7 @@ void RawStore::rotate(const RingPoint& end) {
     lapped({file_, file_base_, next_, {}, 0});
     return;
   }
-  if (at.position < next_ || !can_begin_at(next_, at) || at.position <= file_first_.position) {
+  if (at.position < next_ || !file_can_begin(next_, at) || at.position <= file_first_.position) {
     // Some frames more, then it will do.
     if (end.position >= next_ + kBlockBytes) {
       begin_block();
@@ -432,7 +420,7 @@ void RawStore::try_again() {
   const std::uint64_t foreign = reader_.point().position - base;
   RingPoint mark;
   // A landmark without room for a padding header before it: the next one will do.
-  if (!can_begin_at(base, reader_.point())) return;
+  if (!file_can_begin(base, reader_.point())) return;
   if (!ring_.read_mark(block, mark) || mark.position != base + foreign) return;
   if (auto ok = open_file(base, mark); !ok) {
     fail({}, ok.error());
@@ -457,7 +445,7 @@ void RawStore::lapped(const Block& block) {
     const std::uint64_t end = ring_.published().position;
     const std::uint64_t b = (end - std::min(end, ring_.geometry().data_bytes / 2)) / kBlockBytes + tries % 2;
     if (!ring_.read_mark(b, mark) || mark.position <= reader_.point().position) continue;
-    if (!can_begin_at(b * kBlockBytes, mark)) continue;
+    if (!file_can_begin(b * kBlockBytes, mark)) continue;
     next_ = b * kBlockBytes;
     break;
   }
@@ -497,8 +485,7 @@ Result<std::unique_ptr<Store>> create_raw_store(RingReader reader, const RawStor
   const std::uint64_t file_bytes = reader.memory().geometry().segment_bytes;
   if (options.quota != 0 && options.quota < 2 * file_bytes) {
     return input_error(
-        fmt::format("quota {}: must hold at least two files of {} bytes; raise --quota or lower "
-                    "--file-size",
+        fmt::format("quota {}: must hold at least two files of {} bytes; raise --quota or lower --file-size",
                     options.quota, file_bytes));
   }
   auto store = std::make_unique<RawStore>(std::move(reader), options, counters);
