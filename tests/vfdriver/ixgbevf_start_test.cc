@@ -224,7 +224,7 @@ TEST(IxgbevfStart, AddressIsThePfsOrTheWantedOneOrARandomOne) {
   Rig rig;
   rig.vf.pf.mac = std::nullopt;
   ASSERT_TRUE(rig.start());
-  const hw::Mac mine = rig.device->info()->mac;
+  const hw::Mac mine = *rig.device->info()->mac;
   EXPECT_FALSE(mine.multicast() || mine.zero());
   EXPECT_NE(mine.bytes[0] & 2, 0) << "locally administered";
   ASSERT_TRUE(rig.device->stop());
