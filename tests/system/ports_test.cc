@@ -95,6 +95,7 @@ TEST_F(PortsTest, AnInterfaceIsCapturedByBothKernelPorts) {
                            "[s.send(bytes([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0]) + i.to_bytes(50, 'big')) "
                            "for i in range(1000)]\"";
   for (const std::string device : {"packet:va", "xdp:va", "xdp:va@0,mode=generic"}) {
+    std::filesystem::remove(dir_ / "ready");
     auto argv = capture(device, {"--count", "1000", "--for", "30s"});
     argv.insert(argv.begin(), {"ip", "netns", "exec", ns.name()});
     Process process(argv);
