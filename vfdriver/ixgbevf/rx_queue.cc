@@ -46,31 +46,39 @@ std::uint64_t RxQueue::status_at(std::size_t index) const noexcept {
 
 namespace {
 
-// Turns one finished descriptor, whose buffer is at data, into a segment and makes it ready for its next use.
-[[gnu::always_inline]] inline RxSegment turn_over(hw::ixgbe::RxDescriptor& descriptor, std::uint64_t word1,
-                                                  const std::byte* data, hw::Iova iova, std::uint32_t buffer_bytes) {
+// Turns one finished descriptor, whose buffer is at data, into a segment and makes it ready for its next use. Field by
+// field into its place: a segment made elsewhere and copied whole is read in wider pieces than it was written, for
+// which the processor waits until all stores have left (41 against 70 million frames a second, benchmarks
+// rx_memory.64).
+[[gnu::always_inline]] inline void turn_over(hw::ixgbe::RxDescriptor& descriptor, std::uint64_t word1,
+                                             const std::byte* data, hw::Iova iova, std::uint32_t buffer_bytes,
+                                             RxSegment& out) {
   const std::uint64_t word0 = descriptor.word0;
-  RxSegment segment{data,
-                    static_cast<std::uint32_t>(word1 >> status::length_shift & 0xffff),
-                    (word1 & status::eop) != 0,
-                    (word1 & status::rxe) != 0 ? RxError::mac : std::uint8_t{0},
-                    (word0 & hw::ixgbe::RssType::mask) != hw::ixgbe::RssType::none,
-                    static_cast<std::uint32_t>(word0 >> hw::ixgbe::RssType::hash_shift)};
-  if (segment.length - 1 >= buffer_bytes) [[unlikely]] {  // none at all counts as too many
-    segment.length = std::min(segment.length, buffer_bytes);
-    segment.error |= RxError::length;
+  std::uint32_t length = static_cast<std::uint32_t>(word1 >> status::length_shift & 0xffff);
+  std::uint8_t error = (word1 & status::rxe) != 0 ? RxError::mac : std::uint8_t{0};
+  if (length - 1 >= buffer_bytes) [[unlikely]] {  // none at all counts as too many
+    length = std::min(length, buffer_bytes);
+    error |= RxError::length;
   }
+  out.data = data;
+  out.length = length;
+  out.end_of_frame = (word1 & status::eop) != 0;
+  out.error = error;
+  out.hashed = (word0 & hw::ixgbe::RssType::mask) != hw::ixgbe::RssType::none;
+  out.hash = static_cast<std::uint32_t>(word0 >> hw::ixgbe::RssType::hash_shift);
+  out.beyond = 0;
   descriptor.word0 = hw::to_integer(iova);
   // Relaxed: release() orders it before the doorbell.
   std::atomic_ref(descriptor.word1).store(0, std::memory_order_relaxed);
-  return segment;
 }
 
 }  // namespace
 
 RxSegment RxQueue::take(std::size_t index, std::uint64_t word1) noexcept {
   const std::uint64_t at = index * memory_.stride;
-  return turn_over(ring_[index], word1, buffers_ + at, memory_.buffers_iova + at, memory_.buffer_bytes);
+  RxSegment segment;
+  turn_over(ring_[index], word1, buffers_ + at, memory_.buffers_iova + at, memory_.buffer_bytes, segment);
+  return segment;
 }
 
 std::size_t RxQueue::receive(std::span<RxSegment> out) noexcept {
@@ -105,7 +113,7 @@ std::size_t RxQueue::receive(std::span<RxSegment> out) noexcept {
       continue;
     }
     const std::uint64_t at = next * stride;
-    segments[n] = turn_over(ring[next], word1, buffers + at, iova + at, buffer_bytes);
+    turn_over(ring[next], word1, buffers + at, iova + at, buffer_bytes, segments[n]);
     __builtin_prefetch(buffers + at);  // the caller reads the headers next
     ++n;
     next = (next + 1) & mask;
