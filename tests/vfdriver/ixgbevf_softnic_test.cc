@@ -320,17 +320,18 @@ TEST(OnSoftnic, TenantsTalk) {
   RunningTenant echo(nic, 1, replying);
   ASSERT_TRUE(echo.ready());
   TenantOptions sending;
-  sending.send = "gen:count=5000,size=100,dst=" + mac_of(1).text();
+  // No more than a receive ring holds: nothing paces them, and who is not scheduled in time would lose the rest.
+  sending.send = "gen:count=2000,size=100,dst=" + mac_of(1).text();
   RunningTenant sender(nic, 0, sending);
   ASSERT_TRUE(sender.ready());
-  ASSERT_TRUE(eventually([&] { return echo.counter("engine.taken") == 5000; })) << echo.counter("engine.taken");
+  ASSERT_TRUE(eventually([&] { return echo.counter("engine.taken") == 2000; })) << echo.counter("engine.taken");
   ASSERT_TRUE(echo.finish());
   ASSERT_TRUE(
       eventually([&] { return sender.counter("engine.taken") == echo.stats()["replies"].get<std::uint64_t>(); }));
   ASSERT_TRUE(sender.finish());
-  EXPECT_EQ(sender.stats()["sent"], 5000);
-  EXPECT_EQ(sender.stats()["tx_completed"], 5000);
-  EXPECT_EQ(echo.stats()["replies"].get<std::uint64_t>() + echo.stats()["reply_dropped"].get<std::uint64_t>(), 5000u);
+  EXPECT_EQ(sender.stats()["sent"], 2000);
+  EXPECT_EQ(sender.stats()["tx_completed"], 2000);
+  EXPECT_EQ(echo.stats()["replies"].get<std::uint64_t>() + echo.stats()["reply_dropped"].get<std::uint64_t>(), 2000u);
 }
 
 TEST(OnSoftnic, TenantSurvivesThePfLeavingInOrderOrNot) {
