@@ -111,4 +111,13 @@ std::optional<bool> Interface::strips_vlan_tags() const {
   return (flags.data & ETH_FLAG_RXVLAN) != 0;
 }
 
+std::string Interface::gone() const {
+  return fmt::format("interface {} does not exist any more; was it deleted, or moved to another network namespace?",
+                     name_);
+}
+
+Error Interface::refuse_address(const std::string& spec) {
+  return input_error(fmt::format("device '{}': its address is the system's: ip link set", spec));
+}
+
 }  // namespace vigia::vf

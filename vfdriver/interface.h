@@ -22,6 +22,10 @@ class Interface {
   int index() const noexcept { return index_; }
   // Whether the interface with this index still exists, whatever its name is now.
   bool exists() const noexcept;
+  // The sentence for when it does not.
+  std::string gone() const;
+  // A port on an interface gives it no address. spec: the port's.
+  static Error refuse_address(const std::string& spec);
 
   std::optional<hw::Mac> mac() const;
   unsigned mtu() const;                 // 0: unknown

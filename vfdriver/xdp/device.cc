@@ -48,15 +48,10 @@ class Device final : public VfDevice {
   Result<Done> start() override;
   Result<Done> stop() override;
   Health health() override;
-  std::string trouble() const override {
-    return fmt::format("interface {} does not exist any more; was it deleted, or moved to another network namespace?",
-                       interface_.name());
-  }
+  std::string trouble() const override { return interface_.gone(); }
   // How many frames the interface had is not known: those that the host gets are not counted here.
   PortCounts counts() override;
-  Result<Done> set_mac(const hw::Mac&) override {
-    return input_error(fmt::format("device '{}': its address is the system's: ip link set", spec_));
-  }
+  Result<Done> set_mac(const hw::Mac&) override { return Interface::refuse_address(spec_); }
   Result<PortInfo> info() override;
 
  private:
