@@ -143,7 +143,7 @@ Result<Done> DmaSpace::unmap(hw::Iova iova, std::uint64_t bytes) {
     const Range& end = std::prev(to)->second;
     if (end.start + (end.bytes - 1) > last) return cuts(end);
     ranges_.erase(from, to);
-    last_ = nullptr;
+    forget_last();
     ++generation_;
   }
   return Done{};
@@ -151,7 +151,7 @@ Result<Done> DmaSpace::unmap(hw::Iova iova, std::uint64_t bytes) {
 
 void DmaSpace::clear() {
   if (!ranges_.empty()) ++generation_;
-  last_ = nullptr;
+  forget_last();
   ranges_.clear();
   files_.clear();
 }
@@ -165,14 +165,12 @@ const DmaSpace::Range* DmaSpace::find(std::uint64_t at) noexcept {
   const Range& range = std::prev(next)->second;
   if (!range.holds(at, 1)) return nullptr;
   last_ = &range;
+  window_ = range.allows(false) ? Window{range.start, range.bytes, range.memory, range.writable} : Window{};
   return last_;
 }
 
-std::byte* DmaSpace::translate(hw::Iova iova, std::size_t bytes, bool for_write) noexcept {
+std::byte* DmaSpace::translate_slowly(hw::Iova iova, std::size_t bytes, bool for_write) noexcept {
   const std::uint64_t start = hw::to_integer(iova);
-  if (last_ != nullptr && last_->holds(start, bytes) && last_->allows(for_write)) {
-    return last_->memory + (start - last_->start);
-  }
   if (bytes != 0 && bytes - 1 > UINT64_MAX - start) return nullptr;
   const Range* range = find(start);
   if (range == nullptr || !range->allows(for_write)) return nullptr;

@@ -269,12 +269,21 @@ std::span<const AliasRow> alias_table() {
 
 RegisterFile::RegisterFile()
     : entries_((kInternalBase + kInternalBytes) / 4), words_((kInternalBase + kInternalBytes) / 4) {
+  for (std::uint32_t i = 0; i < entries_.size(); ++i) entries_[i].offset = 4 * i;
   const auto table = register_table();
   for (std::size_t r = 1; r < table.size(); ++r) {
     for (std::uint32_t i = 0; i < table[r].count; ++i) {
-      Entry& entry = entries_[table[r].at(i) / 4];
+      const std::uint32_t at = table[r].at(i);
+      Entry& entry = entries_[at / 4];
       check(entry.row == 0);  // two rows for one offset
-      entry = {static_cast<std::uint16_t>(r), static_cast<std::uint16_t>(i), table[r].at(i)};
+      entry = {static_cast<std::uint16_t>(r), static_cast<std::uint16_t>(i), at, Entry::words};
+      if (table[r].effect == Effect::rx_ring) {
+        entry.lies = Entry::rx_block;
+        entry.offset = at - pf::RDBAL.at(i);
+      } else if (table[r].effect == Effect::tx_ring) {
+        entry.lies = Entry::tx_block;
+        entry.offset = at - pf::TDBAL.at(i);
+      }
     }
   }
   for (const AliasRow& a : alias_table()) {
@@ -294,15 +303,6 @@ RegisterFile::RegisterFile()
 RegisterFile::Hit RegisterFile::classify(std::uint32_t offset) const noexcept {
   const Entry& entry = entries_[offset / 4];
   return {row_number(entry.row).effect, entry.index};
-}
-
-std::uint32_t* RegisterFile::cell_of(std::uint32_t offset) const noexcept {
-  const Entry& entry = entries_[offset / 4];
-  if (entry.row == 0) return &words_[offset / 4];
-  const Effect effect = row_number(entry.row).effect;
-  if (effect == Effect::rx_ring) return rx_blocks_[entry.index] + (entry.offset - pf::RDBAL.at(entry.index)) / 4;
-  if (effect == Effect::tx_ring) return tx_blocks_[entry.index] + (entry.offset - pf::TDBAL.at(entry.index)) / 4;
-  return &words_[entry.offset / 4];
 }
 
 std::uint32_t RegisterFile::read(std::uint32_t offset) noexcept {
