@@ -41,6 +41,7 @@ DataPath::DataPath(Chip& chip, Statistics statistics, std::unique_ptr<Wire> wire
 void DataPath::decode() {
   const RegisterFile& r = chip_.registers;
   tables_ = decode_filters(r);
+  decisions_.forget();
   choice_ = std::make_unique<QueueChoice>(r);
   receive_on_ = (r.get(pf::RXCTRL) & Rxctrl::rxen) != 0 && (r.get(pf::SECRXCTRL) & Secrx::rx_dis) == 0;
   transmit_on_ = (r.get(pf::DMATXCTL) & Dmatxctl::te) != 0;
@@ -63,18 +64,29 @@ bool DataPath::run(std::uint64_t now_ns) {
   moved = transmit_all() || moved;
   moved = receive_burst() || moved;
   publish();
+  if (!moved || ++busy_runs_ == kShowRegisters) show_registers();
   return moved;
 }
 
-DataPath::Classified::Classified(const DataPath& path, FrameBytes frame)
+void DataPath::show_registers() {
+  busy_runs_ = 0;
+  for_each_queue(std::exchange(rx_behind_, QueueSet{}), [&](unsigned q) {
+    chip_.rx[q].show_head();
+    const int v = chip_.vf_of(q);
+    if (v >= 0) chip_.publish_vf_counters(static_cast<unsigned>(v));
+  });
+}
+
+DataPath::Classified::Classified(DataPath& path, FrameBytes frame)
     : l2(parse_l2(frame)),
-      selection(select_from_network(path.tables_, l2)),
+      selection(path.decisions_.from_network(path.tables_, l2)),
       pools(path.receive_on_ ? selection.pools : 0),
       parsed(parse(path, frame)) {}
 
 DataPath::Classified::Classified(const DataPath& path, FrameBytes frame, unsigned sender)
     : l2(parse_l2(frame)),
-      selection(select_from_pool(path.tables_, l2, sender)),
+      own(select_from_pool(path.tables_, l2, sender)),
+      selection(own),
       pools(path.receive_on_ ? selection.pools : 0),  // no local switching either while the receiver is off (8.5)
       parsed(parse(path, frame)) {}
 
@@ -224,8 +236,8 @@ void DataPath::publish_rx() {
   });
   for_each_queue(wrote, [&](unsigned q) {
     const int v = chip_.vf_of(q);
-    if (v >= 0) chip_.publish_vf_counters(static_cast<unsigned>(v));
     chip_.rx[q].flush();
+    touch(rx_behind_, q);
     if (v >= 0) {
       chip_.interrupts->raise_vf_queue(static_cast<unsigned>(v), q % chip_.queues_per_pool(), false);
     } else {

@@ -11,6 +11,7 @@
 
 #include "softnic/arrival_log.h"
 #include "softnic/chip.h"
+#include "softnic/decision_cache.h"
 #include "softnic/filter_decode.h"
 #include "softnic/pacer.h"
 #include "softnic/packet_buffer.h"
@@ -56,6 +57,9 @@ class DataPath {
   // A closed-loop wire waits so long for a queue that takes nothing; then not until the queue takes again.
   static constexpr std::uint64_t kPatienceNs = 1'000'000'000;
   static constexpr unsigned kBurst = 64;
+  // While frames move, the registers that software can see in a VF's page follow after so many bursts: they lie in the
+  // cache line of the doorbell, which would go to and fro between two cores with every burst.
+  static constexpr unsigned kShowRegisters = 64;
 
   enum class Wait : std::uint8_t { no, for_reader, blocked };
   struct Target {
@@ -67,15 +71,16 @@ class DataPath {
   // What the switch says about a frame. Built in place and never copied: copying such a struct right after it was
   // written stalls the store buffer, which cost a fifth of the speed (benchmarks/bench_device).
   struct Classified {
-    Classified(const DataPath& path, FrameBytes frame);                   // from the network
+    Classified(DataPath& path, FrameBytes frame);                         // from the network
     Classified(const DataPath& path, FrameBytes frame, unsigned sender);  // from a pool
     Classified(const Classified&) = delete;
     Classified& operator=(const Classified&) = delete;
     QueueChoice::Parsed parse(const DataPath& path, FrameBytes frame) const;
 
     const L2Key l2;
-    const Selection selection;
-    const PoolMask pools;  // of the selection, none while the receiver is off
+    const Selection own;         // of a frame from a pool
+    const Selection& selection;  // the switch's
+    const PoolMask pools;        // of the selection, none while the receiver is off
     const QueueChoice::Parsed parsed;
   };
 
@@ -90,6 +95,7 @@ class DataPath {
   bool drain();
   void publish();
   void publish_rx();
+  void show_registers();
   void publish_tx();
 
   // From the network (data_path_wire.cc)
@@ -120,6 +126,7 @@ class DataPath {
 
   // Decoded registers
   FilterTables tables_;
+  DecisionCache decisions_;
   std::unique_ptr<QueueChoice> choice_;
   bool receive_on_ = false, transmit_on_ = false, pad_ = true, mac_loopback_ = false;
   PoolMask count_spoofs_ = 0;
@@ -142,6 +149,8 @@ class DataPath {
   PortTally tally_;
   std::array<TxTally, hw::ixgbe::pf::kQueues> tx_tally_{};
   QueueSet rx_touched_{}, tx_touched_{};
+  QueueSet rx_behind_{};    // receive queues whose registers do not show their last bursts
+  unsigned busy_runs_ = 0;  // since they did
   TxPacket packet_;
   std::vector<std::byte> segment_;
   std::uint64_t epoch_offset_ns_ = 0;  // to 1970, for --tx-pcap

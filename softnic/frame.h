@@ -13,6 +13,9 @@ namespace vigia::softnic {
 // One Ethernet frame without its FCS. Not owned; contiguous.
 using FrameBytes = std::span<const std::byte>;
 
+// The checksum that a frame has on the cable only, and the shortest frame without it (IEEE 802.3).
+constexpr std::uint32_t kFcsBytes = 4, kMinFrameBytes = 60;
+
 // Keys of the L2 stages. MACs as hw::Mac::packed().
 struct L2Key {
   std::uint64_t destination = 0, source = 0;

@@ -10,7 +10,7 @@
 namespace vigia::softnic {
 
 // What a frame costs at layer 1 beside its bytes: FCS; preamble, start delimiter and inter-frame gap (IEEE 802.3).
-constexpr std::uint32_t kFcsBytes = 4, kLayer1Overhead = kFcsBytes + 20;
+constexpr std::uint32_t kLayer1Overhead = kFcsBytes + 20;
 // The 82599's link: 10 Gb/s is 1.25 bytes per nanosecond.
 constexpr double kLineRateBits = 10e9;
 

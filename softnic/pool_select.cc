@@ -8,7 +8,7 @@
 namespace vigia::softnic {
 namespace {
 
-constexpr std::uint32_t kFcsBytes = 4, kTagBytes = 4, kMinFrameBytes = 60;
+constexpr std::uint32_t kTagBytes = 4;
 
 constexpr PoolMask bit(unsigned pool) { return PoolMask{1} << (pool & 63); }
 

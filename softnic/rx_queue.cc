@@ -145,7 +145,6 @@ void RxQueue::fetch() noexcept {
     std::byte* const descriptor = ring_.at(at);
     slot.iova = static_cast<hw::Iova>(load_word(descriptor));
     slot.memory = owner_->dma.translate(slot.iova, buffer_bytes_, true);
-    if (slot.memory != nullptr) __builtin_prefetch(slot.memory, 1);
     ++fetched_;
   }
   // The descriptors of the next fetch.
@@ -170,6 +169,7 @@ void RxQueue::finish(std::uint64_t word0, std::uint64_t word1) noexcept {
 
 void RxQueue::flush() noexcept {
   if (pending_ == 0) return;
+  _mm_sfence();  // what stream_bytes() has written comes before the done bits
   std::uint32_t at = pending_index_;
   for (std::uint32_t i = 0; i < pending_; ++i, at = wrap(at + 1)) {
     std::byte* const descriptor = ring_.at(at);
@@ -179,7 +179,10 @@ void RxQueue::flush() noexcept {
   }
   pending_ = 0;
   pending_index_ = at;
-  set_reg(kRdh, head_);
+}
+
+void RxQueue::show_head() noexcept {
+  if (reg(kRdh) != head_) set_reg(kRdh, head_);
 }
 
 // Copies [from, from + bytes) of the frame, as it looks without its tag if strip, into the slot's buffer.
@@ -190,6 +193,12 @@ bool RxQueue::copy(const Slot& slot, const RxFrame& frame, std::uint32_t from, s
   const std::uint32_t after_tag = bytes - before_tag;
   const std::byte* const second = data + from + before_tag + kTagBytes;
   if (slot.memory != nullptr) [[likely]] {
+    const bool whole_lines = reinterpret_cast<std::uintptr_t>(slot.memory) % kCacheLine == 0 &&
+                             (bytes + kCacheLine - 1) / kCacheLine * kCacheLine <= buffer_bytes_;
+    if (whole_lines && after_tag == 0 && bytes >= 16) [[likely]] {
+      stream_bytes(slot.memory, data + from, bytes);
+      return true;
+    }
     if (before_tag != 0) copy_bytes(slot.memory, data + from, before_tag);
     if (after_tag != 0) copy_bytes(slot.memory + before_tag, second, after_tag);
     return true;

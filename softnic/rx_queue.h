@@ -63,8 +63,10 @@ class RxQueue {
   // Copies one frame and queues its write-back. Never waits; every frame ends in one count of the tally. The write-back
   // becomes visible with flush().
   void write(const RxFrame& frame, bool mirrored) noexcept;
-  // Hands finished descriptors and the head to software, done bits last.
+  // Hands finished descriptors to software, done bits last.
   void flush() noexcept;
+  // RDH as it is. Not part of flush(): drivers look at descriptors.
+  void show_head() noexcept;
 
   RxTally& tally() noexcept { return tally_; }
   FunctionCore* owner() const noexcept { return owner_; }
