@@ -99,10 +99,13 @@ std::vector<Row> judge(const Recording& r, unsigned link_mbps) {
     for (const Seen& seen : r.looks) {
       if (seen.empty_ns != 0) policy.found_nothing(seen.empty_ns);
       policy.found(seen.look);
+      const std::span bytes = std::span(r.bytes).subspan(i, seen.look.frames);
+      std::vector<std::uint64_t> stamps(bytes.size());
+      policy.stamp(bytes, stamps.data());
       for (std::uint32_t k = 0; k < seen.look.frames; ++k, ++i) {
         rows[i].bytes = r.bytes[i];
         rows[i].burst = seen.look.frames;
-        rows[i].stamps[static_cast<std::size_t>(name)] = policy.next(r.bytes[i]);
+        rows[i].stamps[static_cast<std::size_t>(name)] = stamps[k];
       }
     }
   }

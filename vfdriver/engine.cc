@@ -28,7 +28,7 @@ Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, Clock& clock, const
              counters.named("engine.ring_full"),    counters.named("engine.appended"),
              counters.named("engine.left_in_ring"), counters.named("engine.duplicate"),
              counters.named("engine.marked")} {
-  static_assert(kBurst <= Duplicates::kMaxBurst);
+  static_assert(kBurst <= Duplicates::kMaxBurst && kBurst <= FrameClock::kMaxBurst);
   if (options_.duplicates) duplicates_.emplace(*options_.duplicates);
 }
 
@@ -53,57 +53,73 @@ std::size_t Engine::burst(RxPort& port) noexcept {
 }
 
 std::size_t Engine::append_burst(std::span<const RxSegment> segments, bool full) noexcept {
-  stamps_.found(segments, full);
-  Duplicates* const duplicates = duplicates_ ? &*duplicates_ : nullptr;
-  if (duplicates) duplicates->foresee(segments);
-  const std::uint32_t snaplen = options_.snaplen;
-  RingRoom room = ring_.room();
-  std::size_t frames = 0;
-  std::uint64_t bytes = 0;
-  for (std::size_t i = 0; i < segments.size(); ++i) {
-    ++frames;
-    const std::size_t begin = i;
-    const RxSegment& first = segments[i];
-    std::uint32_t held = first.length, wire = first.length + first.beyond;
-    while (!segments[i].end_of_frame && i + 1 < segments.size()) [[unlikely]] {
-        ++i;
-        held += segments[i].length;
-        wire += segments[i].length + segments[i].beyond;
+  const Look look = stamps_.found(segments, full);
+  if (duplicates_) {
+    append_watched(segments);
+  } else {
+    const std::uint32_t snaplen = options_.snaplen;
+    const RxSegment* const end = segments.data() + segments.size();
+    RingRoom room = ring_.room();
+    std::size_t number = 0;
+    for (const RxSegment* at = segments.data(); at != end; ++number) {
+      const std::uint32_t captured = std::min(at->length, snaplen);
+      if (at->end_of_frame && room.fits(captured)) [[likely]] {
+        const std::uint32_t wire = at->length + at->beyond;
+        room.append(stamps_.stamp(number), at->data, captured, wire);
+        ++at;
+        continue;
       }
-    bytes += wire;
-    const Stamp stamp = stamps_.next(wire);
-    const bool repeated = duplicates && duplicates->repeats(begin, first, wire, stamp.total_ns());
-    const std::uint32_t captured = std::min(held, snaplen);
-    if (i == begin && !repeated && room.fits(captured)) [[likely]] {
-      room.append(stamp, first.data, captured, wire);
-      continue;
+      ring_.settle(room);
+      const Frame frame = frame_at({at, end});
+      append_any(frame, stamps_.stamp(number), false);
+      at += frame.pieces.size();
+      room = ring_.room();
     }
     ring_.settle(room);
-    append_any(segments.subspan(begin, i - begin + 1), held, wire, stamp, repeated);
-    room = ring_.room();
   }
-  ring_.settle(room);
-  totals_.taken += frames;
-  totals_.taken_bytes += bytes;
-  return frames;
+  totals_.taken += look.frames;
+  totals_.taken_bytes += look.bytes;
+  return look.frames;
 }
 
-[[gnu::noinline]] void Engine::append_any(std::span<const RxSegment> pieces, std::uint32_t held, std::uint32_t wire,
-                                          Stamp stamp, bool repeated) noexcept {
-  if (repeated && !duplicates_->options().keep) {
-    ++totals_.duplicate;
-    return;
+// The same with an eye on frames that repeat an earlier one.
+[[gnu::noinline]] void Engine::append_watched(std::span<const RxSegment> segments) noexcept {
+  duplicates_->foresee(segments);
+  std::size_t number = 0;
+  for (std::size_t i = 0; i < segments.size(); ++number) {
+    const Frame frame = frame_at(segments.subspan(i));
+    const Stamp stamp = stamps_.stamp(number);
+    const bool repeated = duplicates_->repeats(i, segments[i], frame.wire, stamp.total_ns());
+    if (repeated && !duplicates_->options().keep) {
+      ++totals_.duplicate;
+    } else {
+      append_any(frame, stamp, repeated);
+    }
+    i += frame.pieces.size();
   }
-  std::uint32_t left = std::min(held, options_.snaplen);
+}
+
+Engine::Frame Engine::frame_at(std::span<const RxSegment> segments) noexcept {
+  std::size_t n = 0;
+  std::uint32_t held = 0, wire = 0;
+  do {
+    held += segments[n].length;
+    wire += segments[n].length + segments[n].beyond;
+  } while (!segments[n++].end_of_frame && n < segments.size());
+  return {segments.first(n), held, wire};
+}
+
+[[gnu::noinline]] void Engine::append_any(const Frame& frame, Stamp stamp, bool repeated) noexcept {
+  std::uint32_t left = std::min(frame.held, options_.snaplen);
   // The record's length field has 16 bits; no port of ours delivers more, a broken device may.
-  const std::uint32_t told = std::min(wire, kMaxCaptured);
+  const std::uint32_t told = std::min(frame.wire, kMaxCaptured);
   std::byte* at = repeated ? ring_.claim_repeated(stamp, left, told) : ring_.claim(stamp, left, told);
   if (!at) {
     ++totals_.ring_full;
     return;
   }
   totals_.marked += repeated;
-  for (const RxSegment& piece : pieces) {
+  for (const RxSegment& piece : frame.pieces) {
     const std::uint32_t n = std::min(piece.length, left);
     copy_frame(at, piece.data, n);
     at += n;

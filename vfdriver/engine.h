@@ -72,10 +72,15 @@ class Engine {
 
  private:
   std::size_t append_burst(std::span<const RxSegment> segments, bool full) noexcept;
-  // A frame in one piece or more of which nothing is known but that it does not belong into the short way. held: bytes
-  // of the pieces together; wire: with what the port does not hold.
-  void append_any(std::span<const RxSegment> pieces, std::uint32_t held, std::uint32_t wire, Stamp stamp,
-                  bool repeated) noexcept;
+  void append_watched(std::span<const RxSegment> segments) noexcept;
+  struct Frame {
+    std::span<const RxSegment> pieces;  // one or more
+    std::uint32_t held, wire;           // bytes of them together; with what the port does not hold
+  };
+  // The frame that begins with the first segment.
+  static Frame frame_at(std::span<const RxSegment> segments) noexcept;
+  // repeated: kept, with a mark.
+  void append_any(const Frame& frame, Stamp stamp, bool repeated) noexcept;
   void count() noexcept;
   bool alive() const noexcept;
   void rest(unsigned& idle) noexcept;

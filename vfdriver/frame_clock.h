@@ -5,8 +5,10 @@
 // after the other and copies nothing, so each frame's moment lies between the two readings, in their order.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "vfdriver/clock.h"
 #include "vfdriver/port.h"
@@ -18,6 +20,8 @@ namespace vigia::vf {
 // The engine's thread alone. The clock outlives it.
 class FrameClock {
  public:
+  static constexpr std::size_t kMaxBurst = 64;
+
   // link_mbps: 0 where it is unknown.
   FrameClock(Clock& clock, unsigned link_mbps) noexcept : clock_(clock), policy_(clock.policy(), link_mbps) {}
 
@@ -28,23 +32,33 @@ class FrameClock {
   }
   // The look found nothing.
   void nothing() noexcept { empty_ = begin_; }
-  // The look found these, full: as many as there was room for. next() follows for each frame.
-  void found(std::span<const RxSegment> segments, bool full) noexcept {
+  // The look found these, at most kMaxBurst, full: as many as there was room for. Returns how many frames and bytes of
+  // the wire they are; stamp(i) is the stamp of the i-th frame.
+  Look found(std::span<const RxSegment> segments, bool full) noexcept {
     const std::uint64_t end = read_ticks(clock_.source());
     const ClockLine& line = clock_.line();
     Look look{line.ns_at(begin_), line.ns_at(end), 0, 0, full};
+    std::uint32_t bytes = 0;
     for (const RxSegment& segment : segments) {
-      look.bytes += segment.length;
-      look.frames += segment.end_of_frame ? 1 : 0;
+      bytes += segment.length + segment.beyond;
+      lengths_[look.frames] = bytes;
+      if (!segment.end_of_frame) continue;
+      look.bytes += std::exchange(bytes, 0);
+      ++look.frames;
     }
-    if (!segments.empty() && !segments.back().end_of_frame) ++look.frames;  // a port that breaks its word
+    if (!segments.empty() && !segments.back().end_of_frame) {  // a port that breaks its word
+      look.bytes += bytes;
+      ++look.frames;
+    }
     if (empty_ != 0) policy_.found_nothing(line.ns_at(empty_));
     empty_ = 0;
     policy_.found(look);
+    policy_.stamp(std::span(lengths_).first(look.frames), ns_.data());
+    return look;
   }
-  // The next frame's stamp, never before an earlier one; bytes: its length on the wire without FCS.
-  Stamp next(std::uint32_t bytes) noexcept {
-    const std::uint64_t ns = policy_.next(bytes);
+  // Of the frames found last; never before an earlier one. In their order: once for each.
+  Stamp stamp(std::size_t i) noexcept {
+    const std::uint64_t ns = ns_[i];
     const std::uint64_t in_second = ns - second_start_ns_;
     if (in_second >= 1'000'000'000) [[unlikely]]
       return new_second(ns);
@@ -62,6 +76,8 @@ class FrameClock {
   Clock& clock_;
   StampPolicy policy_;
   std::uint64_t begin_ = 0, empty_ = 0;  // ticks; empty_ 0: the last look found frames
+  std::array<std::uint32_t, kMaxBurst> lengths_{};
+  std::array<std::uint64_t, kMaxBurst> ns_{};
   std::uint64_t second_start_ns_ = 0;
   std::uint32_t second_ = 0;
 };

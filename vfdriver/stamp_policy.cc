@@ -70,7 +70,6 @@ void StampPolicy::found(const Look& look) noexcept {
   // A new line of the clock may begin a little behind the old one.
   limit_ = std::max(look.end_ns, seen_);
   not_before_ = std::min(not_before_, limit_);
-  weight_ = 0;
   const auto end = static_cast<double>(limit_ - last_);
   switch (policy_) {
     case ClockPolicy::kpt:

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace vigia::vf {
@@ -44,15 +45,24 @@ class StampPolicy {
 
   // A look that began then found nothing: whatever is found later was not there yet.
   void found_nothing(std::uint64_t begin_ns) noexcept { not_before_ = begin_ns; }
-  // A look found frames; next() follows for each of them.
+  // A look found frames; stamp() follows.
   void found(const Look& look) noexcept;
-  // The stamp of the next frame of the burst, of so many bytes. Never before an earlier one, never after the look's
-  // end.
-  std::uint64_t next(std::uint32_t bytes) noexcept {
-    weight_ += per_frame_ + per_byte_ * bytes;
-    // A device that names other lengths here than there gets the look's end, nothing later.
-    last_ = std::min(start_ + static_cast<std::uint64_t>(static_cast<double>(weight_) * ns_per_weight_ + 0.5), limit_);
-    return last_;
+  // The stamps of the frames of the look, of so many bytes each, into ns: none before an earlier one, none after the
+  // look's end. A loop of its own, that keeps its state in registers: while frames are copied, any byte stored might
+  // belong to this object for what the compiler knows, and each stamp would wait for the one before.
+  void stamp(std::span<const std::uint32_t> bytes, std::uint64_t* ns) noexcept {
+    const std::uint64_t start = start_, limit = limit_;
+    const double ns_per_weight = ns_per_weight_;
+    const std::uint32_t per_frame = per_frame_, per_byte = per_byte_;
+    // Signed: x86-64 converts unsigned 64-bit integers to and from double in a dozen instructions, signed ones in one.
+    std::int64_t weight = 0;
+    for (const std::uint32_t n : bytes) {
+      weight += per_frame + per_byte * n;
+      const auto after = static_cast<std::int64_t>(static_cast<double>(weight) * ns_per_weight + 0.5);
+      // A device that names other lengths here than there gets the look's end, nothing later.
+      *ns++ = std::min(start + static_cast<std::uint64_t>(after), limit);
+    }
+    if (!bytes.empty()) last_ = ns[-1];
   }
 
   ClockPolicy policy() const noexcept { return policy_; }
@@ -73,7 +83,7 @@ class StampPolicy {
   const double wire_ns_per_byte_;             // 0: unknown
 
   // This burst
-  std::uint64_t start_ = 0, limit_ = 0, weight_ = 0;
+  std::uint64_t start_ = 0, limit_ = 0;
   double ns_per_weight_ = 0;
 
   std::uint64_t last_ = 0;        // the last stamp

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Driver, engine and ring, with a device that costs next to nothing: it has always filled the whole descriptor ring.
+// Driver, engine and ring on a descriptor ring that is always full. The device's half is done between the laps that are
+// timed: a lap is one time round the descriptor ring.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 #include <x86intrin.h>
@@ -28,6 +29,8 @@ using vf::ixgbevf::RxQueue;
 namespace rx_status = hw::ixgbe::RxStatus;
 
 constexpr std::uint32_t kBuffer = 2048, kDescriptors = 2048;
+// Frames of a lap: whole bursts, and fewer than descriptors.
+constexpr std::uint64_t kLap = kDescriptors - vf::Engine::kBurst;
 
 // A mapped doorbell page and nothing else.
 struct Page {
@@ -51,17 +54,17 @@ struct Memory {
   RxQueue::Memory queue;
 };
 
-// The driver's queue; before each receive() the device's half is done for as many descriptors: two stores each, inside
-// the time measured. Each frame has a number in its first bytes, so that no two are equal.
-class FullQueue final : public vf::RxPort {
+// The driver's queue and a device that fills it. Each frame has a number in its first bytes, so that no two are equal.
+class Device {
  public:
-  explicit FullQueue(std::span<const std::uint16_t> lengths) : lengths_(lengths) {
+  explicit Device(std::span<const std::uint16_t> lengths) : lengths_(lengths) {
     queue_.prepare();
     queue_.open();
   }
 
-  std::size_t receive(std::span<vf::RxSegment> out) noexcept override {
-    for (std::size_t i = 0; i < out.size(); ++i) {
+  vf::RxPort& queue() { return queue_; }
+  void fill() {
+    for (std::uint64_t i = 0; i < kLap; ++i) {
       hw::ixgbe::RxDescriptor& d = memory_.queue.ring[head_];
       std::memcpy(memory_.queue.buffers.data() + head_ * memory_.queue.stride, &number_, sizeof(number_));
       d.word0 = number_ << 32 | hw::ixgbe::RssType::udp_ipv4;
@@ -70,12 +73,7 @@ class FullQueue final : public vf::RxPort {
       if (++at_ == lengths_.size()) at_ = 0;
       ++number_;
     }
-    return queue_.receive(out);
   }
-  void release() noexcept override { queue_.release(); }
-  void wait(std::chrono::microseconds) noexcept override {}
-  bool alive() const noexcept override { return true; }
-  std::uint64_t pending_frames() const noexcept override { return 0; }
 
  private:
   const std::span<const std::uint16_t> lengths_;
@@ -96,16 +94,17 @@ struct Ring {
 class EngineLoop {
  public:
   EngineLoop(std::span<const std::uint16_t> lengths, const MemoryRun& run)
-      : queue_(lengths),
+      : device_(lengths),
         writer_(ring_.memory, ring_.listeners),
-        engine_({&queue_}, writer_, clock_, ring_.memory, counters_, {.duplicates = run.duplicates}) {
+        engine_({&device_.queue()}, writer_, clock_, ring_.memory, counters_, {.duplicates = run.duplicates}) {
     for (unsigned i = 0; i < run.listeners + run.stalled; ++i) listen(i >= run.listeners);
   }
   ~EngineLoop() {
     stop_ = true;
     for (std::thread& listener : listeners_) listener.join();
   }
-  std::uint64_t step() { return engine_.burst(queue_); }
+  void prepare() { device_.fill(); }
+  std::uint64_t step() { return engine_.burst(device_.queue()); }
   bool hugepages() const { return ring_.memory.hugepages(); }
 
  private:
@@ -125,7 +124,7 @@ class EngineLoop {
         });
   }
 
-  FullQueue queue_;
+  Device device_;
   Ring ring_;
   vf::RingWriter writer_;
   vf::Clock clock_;
@@ -139,6 +138,11 @@ class EngineLoop {
 class CopyLoop {
  public:
   explicit CopyLoop(std::span<const std::uint16_t> lengths) : lengths_(lengths) {}
+  void prepare() {
+    for (std::uint64_t i = 0; i < kDescriptors; ++i) {
+      std::memcpy(buffers_.queue.buffers.data() + i * buffers_.queue.stride, &i, sizeof(i));
+    }
+  }
   std::uint64_t step() {
     for (std::size_t i = 0; i < vf::Engine::kBurst; ++i) {
       const std::uint16_t n = lengths_[next_];
@@ -163,16 +167,21 @@ class CopyLoop {
   std::size_t head_ = 0, next_ = 0;
 };
 
+// Ticks of the median lap: one that was interrupted does not count.
 template <class Loop>
-double frames_per_second(Loop& loop, double seconds) {
-  std::uint64_t frames = 0;
-  const double begin = thread_seconds();
-  double end = begin;
-  while (end - begin < seconds) {
-    for (int i = 0; i < 1000; ++i) frames += loop.step();
-    end = thread_seconds();
+double ticks_per_frame(Loop& loop, double seconds) {
+  std::vector<std::uint64_t> laps;
+  for (const double end = thread_seconds() + seconds; thread_seconds() < end;) {
+    for (int i = 0; i < 100; ++i) {
+      loop.prepare();
+      const std::uint64_t begin = __rdtsc();
+      for (std::uint64_t frames = 0; frames < kLap;) frames += loop.step();
+      laps.push_back(__rdtsc() - begin);
+    }
   }
-  return static_cast<double>(frames) / (end - begin);
+  const auto middle = laps.begin() + static_cast<std::ptrdiff_t>(laps.size() / 2);
+  std::nth_element(laps.begin(), middle, laps.end());
+  return static_cast<double>(*middle) / static_cast<double>(kLap);
 }
 
 double ticks_per_second() {
@@ -202,21 +211,29 @@ void measure_memory(const MemoryRun& run) {
   EngineLoop engine(lengths, run);
   CopyLoop copy(lengths);
   std::vector<double> rates, limits;
-  frames_per_second(engine, run.seconds / 2);  // once round both rings
-  frames_per_second(copy, run.seconds / 2);
+  const double ticks = ticks_per_second();
+  ticks_per_frame(engine, run.seconds / 2);  // once round both rings
+  ticks_per_frame(copy, run.seconds / 2);
   for (unsigned i = 0; i < run.runs; ++i) {
-    rates.push_back(frames_per_second(engine, run.seconds));
-    limits.push_back(frames_per_second(copy, run.seconds));
+    rates.push_back(ticks / ticks_per_frame(engine, run.seconds));
+    limits.push_back(ticks / ticks_per_frame(copy, run.seconds));
   }
   fmt::print(
       "{{\"frames_per_second\": [{:.0f}], \"limit\": [{:.0f}], \"ticks_per_second\": {:.0f}, \"hugepages\": {}}}\n",
-      fmt::join(rates, ", "), fmt::join(limits, ", "), ticks_per_second(), engine.hugepages());
+      fmt::join(rates, ", "), fmt::join(limits, ", "), ticks, engine.hugepages());
 }
 
 void run_frames(const MemoryRun& run, std::uint64_t frames) {
   const auto lengths = frame_lengths(run.lengths);
   EngineLoop engine(lengths, run);
-  while (frames > 0) frames -= std::min(frames, engine.step());
+  while (frames > 0) {
+    engine.prepare();
+    for (std::uint64_t lap = 0; lap < kLap && frames > 0;) {
+      const std::uint64_t n = engine.step();
+      lap += n;
+      frames -= std::min(frames, n);
+    }
+  }
 }
 
 }  // namespace vigia::bench

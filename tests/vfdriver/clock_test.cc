@@ -222,7 +222,7 @@ TEST(FrameClock, StampsAreMonotonicAcrossCalibrationsAndNearTheRealClock) {
         stamps.nothing();
         stamps.look();
         stamps.found({&segment, 1}, false);
-        const Stamp now = stamps.next(segment.length);
+        const Stamp now = stamps.stamp(0);
         ASSERT_GE(now.total_ns(), last.total_ns());
         ASSERT_LT(now.nanoseconds, 1'000'000'000u);
         last = now;
@@ -240,14 +240,32 @@ TEST(FrameClock, StampsAreMonotonicAcrossCalibrationsAndNearTheRealClock) {
   }
 }
 
+TEST(FrameClock, FramesOfSeveralPiecesHaveOneStampEach) {
+  const std::array<std::byte, 60> bytes{};
+  const auto piece = [&](bool end, std::uint32_t beyond) {
+    return RxSegment{bytes.data(), bytes.size(), end, 0, false, 0, beyond};
+  };
+  const std::array segments{piece(false, 0), piece(true, 1000), piece(true, 0), piece(false, 0)};
+  Clock clock;
+  FrameClock stamps(clock, 10'000);
+  stamps.look();
+  const Look look = stamps.found(segments, false);
+  EXPECT_EQ(look.frames, 3u);
+  EXPECT_EQ(look.bytes, 4 * 60u + 1000) << "what the port does not hold was on the wire all the same";
+  EXPECT_LE(stamps.stamp(0).total_ns(), stamps.stamp(1).total_ns());
+  EXPECT_LE(stamps.stamp(1).total_ns(), stamps.stamp(2).total_ns());
+}
+
 TEST(FrameClock, ABurstWithoutAnEndIsOneFrame) {
   const std::array<std::byte, 60> bytes{};
   const RxSegment half{bytes.data(), bytes.size(), false};
   Clock clock;
   FrameClock stamps(clock, 10'000);
   stamps.look();
-  stamps.found({&half, 1}, false);
-  EXPECT_NE(stamps.next(60).total_ns(), 0u);
+  const Look look = stamps.found({&half, 1}, false);
+  EXPECT_EQ(look.frames, 1u);
+  EXPECT_EQ(look.bytes, 60u);
+  EXPECT_NE(stamps.stamp(0).total_ns(), 0u);
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ namespace {
 // rx_memory.64).
 [[gnu::always_inline]] inline void turn_over(hw::ixgbe::RxDescriptor& descriptor, std::uint64_t word1,
                                              const std::byte* data, hw::Iova iova, std::uint32_t buffer_bytes,
-                                             RxSegment& out) {
+                                             bool end_of_frame, RxSegment& out) {
   const std::uint64_t word0 = descriptor.word0;
   std::uint32_t length = static_cast<std::uint32_t>(word1 >> status::length_shift & 0xffff);
   std::uint8_t error = (word1 & status::rxe) != 0 ? RxError::mac : std::uint8_t{0};
@@ -62,7 +62,7 @@ namespace {
   }
   out.data = data;
   out.length = length;
-  out.end_of_frame = (word1 & status::eop) != 0;
+  out.end_of_frame = end_of_frame;
   out.error = error;
   out.hashed = (word0 & hw::ixgbe::RssType::mask) != hw::ixgbe::RssType::none;
   out.hash = static_cast<std::uint32_t>(word0 >> hw::ixgbe::RssType::hash_shift);
@@ -77,7 +77,8 @@ namespace {
 RxSegment RxQueue::take(std::size_t index, std::uint64_t word1) noexcept {
   const std::uint64_t at = index * memory_.stride;
   RxSegment segment;
-  turn_over(ring_[index], word1, buffers_ + at, memory_.buffers_iova + at, memory_.buffer_bytes, segment);
+  turn_over(ring_[index], word1, buffers_ + at, memory_.buffers_iova + at, memory_.buffer_bytes,
+            (word1 & status::eop) != 0, segment);
   return segment;
 }
 
@@ -113,7 +114,7 @@ std::size_t RxQueue::receive(std::span<RxSegment> out) noexcept {
       continue;
     }
     const std::uint64_t at = next * stride;
-    turn_over(ring[next], word1, buffers + at, iova + at, buffer_bytes, segments[n]);
+    turn_over(ring[next], word1, buffers + at, iova + at, buffer_bytes, true, segments[n]);
     __builtin_prefetch(buffers + at);  // the caller reads the headers next
     ++n;
     next = (next + 1) & mask;
