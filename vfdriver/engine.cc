@@ -55,48 +55,49 @@ std::size_t Engine::burst(RxPort& port) noexcept {
 std::size_t Engine::append_burst(std::span<const RxSegment> segments, bool full) noexcept {
   const Look look = stamps_.found(segments, full);
   if (duplicates_) {
-    append_watched(segments);
+    duplicates_->foresee(segments);
+    append_each(segments, [this](std::size_t i, const RxSegment& first, std::uint32_t wire, Stamp stamp) {
+      return duplicates_->repeats(i, first, wire, stamp.total_ns());
+    });
   } else {
-    const std::uint32_t snaplen = options_.snaplen;
-    const RxSegment* const end = segments.data() + segments.size();
-    RingRoom room = ring_.room();
-    std::size_t number = 0;
-    for (const RxSegment* at = segments.data(); at != end; ++number) {
-      const std::uint32_t captured = std::min(at->length, snaplen);
-      if (at->end_of_frame && room.fits(captured)) [[likely]] {
-        const std::uint32_t wire = at->length + at->beyond;
-        room.append(stamps_.stamp(number), at->data, captured, wire);
-        ++at;
-        continue;
-      }
-      ring_.settle(room);
-      const Frame frame = frame_at({at, end});
-      append_any(frame, stamps_.stamp(number), false);
-      at += frame.pieces.size();
-      room = ring_.room();
-    }
-    ring_.settle(room);
+    append_each(segments, [](std::size_t, const RxSegment&, std::uint32_t, Stamp) { return false; });
   }
   totals_.taken += look.frames;
   totals_.taken_bytes += look.bytes;
   return look.frames;
 }
 
-// The same with an eye on frames that repeat an earlier one.
-[[gnu::noinline]] void Engine::append_watched(std::span<const RxSegment> segments) noexcept {
-  duplicates_->foresee(segments);
+template <class Repeats>
+void Engine::append_each(std::span<const RxSegment> segments, Repeats repeats) noexcept {
+  const std::uint32_t snaplen = options_.snaplen;
+  const RxSegment* const begin = segments.data();
+  const RxSegment* const end = begin + segments.size();
+  RingRoom room = ring_.room();
   std::size_t number = 0;
-  for (std::size_t i = 0; i < segments.size(); ++number) {
-    const Frame frame = frame_at(segments.subspan(i));
-    const Stamp stamp = stamps_.stamp(number);
-    const bool repeated = duplicates_->repeats(i, segments[i], frame.wire, stamp.total_ns());
-    if (repeated && !duplicates_->options().keep) {
-      ++totals_.duplicate;
+  for (const RxSegment* at = begin; at != end; ++number) {
+    const std::uint32_t captured = std::min(at->length, snaplen);
+    const bool whole = at->end_of_frame;
+    if (whole && room.fits(captured)) [[likely]] {
+      const std::uint32_t wire = at->length + at->beyond;
+      const Stamp stamp = stamps_.stamp(number);
+      if (!repeats(static_cast<std::size_t>(at - begin), *at, wire, stamp)) [[likely]] {
+        room.append(stamp, at->data, captured, wire);
+        ++at;
+        continue;
+      }
+      ring_.settle(room);
+      append_any({{at, 1}, at->length, wire}, stamp, true);
+      ++at;
     } else {
-      append_any(frame, stamp, repeated);
+      ring_.settle(room);
+      const Frame frame = frame_at({at, end});
+      const Stamp stamp = stamps_.stamp(number);
+      append_any(frame, stamp, repeats(static_cast<std::size_t>(at - begin), *at, frame.wire, stamp));
+      at += frame.pieces.size();
     }
-    i += frame.pieces.size();
+    room = ring_.room();
   }
+  ring_.settle(room);
 }
 
 Engine::Frame Engine::frame_at(std::span<const RxSegment> segments) noexcept {
@@ -110,6 +111,10 @@ Engine::Frame Engine::frame_at(std::span<const RxSegment> segments) noexcept {
 }
 
 [[gnu::noinline]] void Engine::append_any(const Frame& frame, Stamp stamp, bool repeated) noexcept {
+  if (repeated && !duplicates_->options().keep) {
+    ++totals_.duplicate;
+    return;
+  }
   std::uint32_t left = std::min(frame.held, options_.snaplen);
   // The record's length field has 16 bits; no port of ours delivers more, a broken device may.
   const std::uint32_t told = std::min(frame.wire, kMaxCaptured);

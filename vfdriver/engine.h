@@ -72,14 +72,17 @@ class Engine {
 
  private:
   std::size_t append_burst(std::span<const RxSegment> segments, bool full) noexcept;
-  void append_watched(std::span<const RxSegment> segments) noexcept;
+  // repeats(index of its first segment, that segment, bytes on the wire, stamp): whether the frame repeats an earlier
+  // one.
+  template <class Repeats>
+  void append_each(std::span<const RxSegment> segments, Repeats repeats) noexcept;
   struct Frame {
     std::span<const RxSegment> pieces;  // one or more
     std::uint32_t held, wire;           // bytes of them together; with what the port does not hold
   };
   // The frame that begins with the first segment.
   static Frame frame_at(std::span<const RxSegment> segments) noexcept;
-  // repeated: kept, with a mark.
+  // repeated: counted as duplicate, or kept with a mark.
   void append_any(const Frame& frame, Stamp stamp, bool repeated) noexcept;
   void count() noexcept;
   bool alive() const noexcept;

@@ -57,10 +57,16 @@ struct SoftnicRun {
   unsigned queues = 1;
   unsigned listeners = 1, stalled = 0;  // lossless ones that keep up; overwritable ones that never read
   bool poll = true;
-  double at_most = 60;  // seconds
+  unsigned rx_ring = 4096;  // descriptors of a queue
+  double at_most = 60;      // seconds
   std::uint64_t ring_bytes = 256u << 20;
   std::optional<vf::DuplicateOptions> duplicates;
 };
+// How long a cache line takes from this process's first processor to the second and back, nanoseconds, at best: on a
+// virtual machine the host may put both on one core, on two that share a cache, or far apart, and move them at any
+// time. One JSON object on standard output.
+void measure_cores();
+
 // One trial: what was sent, what was lost, in which time. One JSON object on standard output.
 void try_softnic(const SoftnicRun& run);
 

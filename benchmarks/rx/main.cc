@@ -43,12 +43,15 @@ int main(int argc, char** argv) {
   on_softnic->add_option("--poll", softnic.poll)->capture_default_str();
   on_softnic->add_option("--at-most", softnic.at_most, "Seconds")->capture_default_str();
   add_dedup(*on_softnic, softnic.duplicates);
+  on_softnic->add_option("--rx-ring", softnic.rx_ring)->capture_default_str();
+  CLI::App* cores = app.add_subcommand("cores", "How far apart the two processors are");
   CLI::App* frames_only = app.add_subcommand("frames", "So many frames and nothing else, for an instruction counter");
   frames_only->add_option("--count", frames)->capture_default_str();
   add_memory(*frames_only, counted);
   CLI11_PARSE(app, argc, argv);
   if (*in_memory) bench::measure_memory(memory);
   if (*on_softnic) bench::try_softnic(softnic);
+  if (*cores) bench::measure_cores();
   if (*frames_only) bench::run_frames(counted, frames);
   return 0;
 }

@@ -1,39 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The highest rate at which nothing is lost, in the manner of MLRsearch (draft-ietf-bmwg-mlrsearch): bisection with short
-trials down to a relative width, then trials at the lower bound until enough time without loss has been seen; a loss on
-the way lowers the upper bound and the bisection goes on."""
+"""The highest rate at which nothing is lost, in the manner of MLRsearch (draft-ietf-bmwg-mlrsearch): bisection down to a
+relative width with few trials at each rate, then as many at the lower bound as the goal asks. A rate is good when at most
+`exceed` of its time was in trials that lost something, the draft's exceed ratio: on a machine whose processors belong to
+others too, single trials lose at any rate."""
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Goals:
     trial: float = 1.0  # seconds of one trial
-    duration: float = 21.0  # seconds without loss, in sum, that make a rate good
+    duration: float = 21.0  # of the trials that make the last rate good or bad, in sum
+    first: float = 3.0  # ... and those before it
     width: float = 0.005  # of the interval that is left, relative
+    exceed: float = 0.5
 
 
 GOALS = Goals()
-QUICK = Goals(trial=0.2, duration=0.4, width=0.05)
-MOST_TRIALS = 200
+QUICK = Goals(trial=0.2, duration=1.0, first=0.6, width=0.05)
+
+
+def holds(trial, rate, duration, goals):
+    """Trials at one rate until it is decided. trial(rate, seconds) -> True when nothing was lost."""
+    good = bad = 0.0
+    while bad <= goals.exceed * duration:
+        if good >= (1 - goals.exceed) * duration:
+            return True
+        if trial(rate, goals.trial):
+            good += goals.trial
+        else:
+            bad += goals.trial
+    return False
 
 
 def lossless(trial, most, goals=GOALS):
-    """trial(rate, seconds) -> True when nothing was lost. most: a rate nobody expects to hold. 0 when none holds."""
-    good, bad, seen, trials = 0.0, most, 0.0, 0
-    least = most / 1000
-    while trials < MOST_TRIALS:
+    """most: a rate nobody expects to hold. 0 when none holds."""
+    good, bad = 0.0, most
+    while bad >= most / 1000:
         settled = good > 0 and (bad - good) / bad <= goals.width
-        if settled and seen >= goals.duration:
-            return good
-        if bad < least:
-            return 0.0
         rate = good if settled else (good + bad) / 2
-        trials += 1
-        if trial(rate, goals.trial):
-            seen = seen + goals.trial if rate == good else goals.trial
+        if holds(trial, rate, goals.duration if settled else goals.first, goals):
+            if settled:
+                return good
             good = rate
         else:
-            # What held before may have been luck.
-            bad, seen = rate, 0.0
-            good = 0.9 * rate if rate == good else good
-    return good if seen > 0 else 0.0
+            # What held for a short time may have been luck.
+            bad = rate
+            good = 0.9 * rate if settled else good
+    return 0.0

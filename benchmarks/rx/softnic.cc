@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -63,6 +64,32 @@ Watched watch(vf::Engine& engine, std::uint64_t count, double at_most) {
 
 }  // namespace
 
+void measure_cores() {
+  constexpr unsigned kRounds = 20, kTurns = 20'000;
+  alignas(64) static std::atomic<unsigned> line{0};  // odd: it is the other's turn
+  std::thread other([] {
+    pin_to(1);
+    for (unsigned turn = 0; turn < kRounds * kTurns; ++turn) {
+      while (line.load(std::memory_order_acquire) != 2 * turn + 1) {
+      }
+      line.store(2 * turn + 2, std::memory_order_release);
+    }
+  });
+  pin_to(0);
+  double best = 1e9;
+  for (unsigned turn = 0; turn < kRounds * kTurns;) {
+    const auto begin = Clock::now();
+    for (const unsigned end = turn + kTurns; turn < end; ++turn) {
+      line.store(2 * turn + 1, std::memory_order_release);
+      while (line.load(std::memory_order_acquire) != 2 * turn + 2) {
+      }
+    }
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - begin).count() / kTurns);
+  }
+  other.join();
+  fmt::print("{{\"round_trip_ns\": {:.0f}}}\n", best * 1e9);
+}
+
 void try_softnic(const SoftnicRun& run) {
   softnic::DeviceOptions options;
   options.vfs = 1;
@@ -79,6 +106,7 @@ void try_softnic(const SoftnicRun& run) {
   vf::PortOptions port;
   port.queues = run.queues;
   port.tx_ring = 0;
+  port.rx_ring = run.rx_ring;
   port.interrupts = !run.poll;
   vf::Engine engine({}, writer, clock, ring, counters, {.poll = run.poll, .duplicates = run.duplicates});
   std::atomic<bool> stop{false};
