@@ -32,7 +32,7 @@ class Device final : public VfDevice {
         config_(config),
         notify_bar_(notify),
         wanted_size_(options.rx_ring),
-        stride_(options.rx_buffer_kib * 1024),
+        buffer_bytes_(options.rx_buffer_kib * 1024),
         interrupts_wanted_(options.interrupts) {}
   ~Device() override {
     (void)reset();  // nothing may write into memory_ any more; a device that does not answer loses the bus next
@@ -68,7 +68,7 @@ class Device final : public VfDevice {
   std::unique_ptr<hw::PciFunction> function_;
   PciConfig config_;
   hw::Bar& notify_bar_;
-  const unsigned wanted_size_, stride_;
+  const unsigned wanted_size_, buffer_bytes_;
   const bool interrupts_wanted_;
   unsigned size_ = 0;
   int call_ = -1;
@@ -134,10 +134,10 @@ Result<Done> Device::choose_size() {
 }
 
 Result<Done> Device::make_queue() {
-  const Layout layout = plan(size_, stride_, (features_ & feature::packed_ring) != 0);
+  const Layout layout = plan(size_, buffer_bytes_, (features_ & feature::packed_ring) != 0);
   if (!memory_) {
     // The larger of the two kinds of ring: a device that offers another after a restart fits too.
-    const std::size_t bytes = std::max(layout.bytes, plan(wanted_size_, stride_, false).bytes);
+    const std::size_t bytes = std::max(layout.bytes, plan(wanted_size_, buffer_bytes_, false).bytes);
     auto memory = function_->allocate_dma(bytes, "virtio");
     if (!memory) return memory.error();
     memory_.emplace(std::move(*memory));
@@ -147,8 +147,8 @@ Result<Done> Device::make_queue() {
     enable_interrupts();
   }
   // Zeroes the rings: before the device hears of them.
-  queue_ = make_rx_queue({memory_->bytes(), iova_, size_, stride_, features_}, {-1, call_, &notify_bar_, &notify_at_},
-                         gone_);
+  queue_ = make_rx_queue({memory_->bytes(), iova_, size_, buffer_bytes_, features_},
+                         {-1, call_, &notify_bar_, &notify_at_}, gone_);
   if (auto ok = tell_queue(kRx, size_, layout.rx); !ok) return ok;
   return tell_queue(kTx, kTxSize, layout.tx);
 }

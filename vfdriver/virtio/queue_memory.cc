@@ -7,23 +7,30 @@ namespace vigia::vf::virtio {
 
 namespace feature = hw::virtio::Feature;
 
-Layout plan(unsigned size, unsigned stride, bool packed) {
+namespace {
+
+// Buffers of a power of two would put the first line of every frame into a few cache sets.
+constexpr unsigned kColour = 64;
+
+}  // namespace
+
+Layout plan(unsigned size, unsigned buffer_bytes, bool packed) {
   constexpr std::size_t kPage = 4096;
   const auto whole = [](std::size_t n) { return (n + kPage - 1) / kPage * kPage; };
   const std::size_t tx = whole(hw::virtio::parts_of(size, packed).bytes);
   const std::size_t buffers = tx + whole(hw::virtio::parts_of(kTxSize, packed).bytes);
-  return {0, tx, buffers, buffers + std::size_t{size} * stride};
+  return {0, tx, buffers, buffers + std::size_t{size} * (buffer_bytes + kColour)};
 }
 
 std::unique_ptr<RxQueueBase> make_rx_queue(const QueueMemory& m, const Signals& signals,
                                            const std::atomic<bool>& gone) {
   const bool packed = (m.features & feature::packed_ring) != 0;
-  const Layout layout = plan(m.size, m.stride, packed);
+  const Layout layout = plan(m.size, m.buffer_bytes, packed);
   check(m.bytes.size() >= layout.bytes);
   // What the device has not written must not look like a ring in use.
   std::memset(m.bytes.data(), 0, layout.buffers);
   const auto ring = m.bytes.subspan(layout.rx, layout.tx), buffers = m.bytes.subspan(layout.buffers);
-  const Buffers where{m.base + layout.buffers, m.stride, m.stride};
+  const Buffers where{m.base + layout.buffers, m.buffer_bytes + kColour, m.buffer_bytes};
   const bool mergeable = (m.features & feature::net_mergeable_buffers) != 0,
              event_index = (m.features & feature::event_index) != 0;
   if (packed) {

@@ -20,13 +20,13 @@ constexpr unsigned kTxSize = 64;
 struct Layout {
   std::size_t rx, tx, buffers, bytes;
 };
-Layout plan(unsigned size, unsigned stride, bool packed);
+Layout plan(unsigned size, unsigned buffer_bytes, bool packed);
 
 struct QueueMemory {
-  std::span<std::byte> bytes;  // plan().bytes
-  hw::Iova base;               // where the device finds them
-  unsigned size, stride;       // of the receive queue: entries, bytes of a buffer
-  std::uint64_t features;      // as negotiated
+  std::span<std::byte> bytes;   // plan().bytes
+  hw::Iova base;                // where the device finds them
+  unsigned size, buffer_bytes;  // of the receive queue
+  std::uint64_t features;       // as negotiated
 };
 // Zeroes the rings and makes the queue on them; what is passed outlives it.
 std::unique_ptr<RxQueueBase> make_rx_queue(const QueueMemory& memory, const Signals& signals,

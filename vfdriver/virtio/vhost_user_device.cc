@@ -33,7 +33,7 @@ class Device final : public VfDevice {
         socket_(std::move(socket)),
         kind_(kind),
         size_(options.rx_ring),
-        stride_(options.rx_buffer_kib * 1024),
+        buffer_bytes_(options.rx_buffer_kib * 1024),
         interrupts_(options.interrupts) {}
   ~Device() override {
     if (queue_) (void)stop();  // a back end that does not answer is left without its socket next
@@ -60,7 +60,7 @@ class Device final : public VfDevice {
 
   const std::string spec_, socket_;
   const RingKind kind_;
-  const unsigned size_, stride_;
+  const unsigned size_, buffer_bytes_;
   const bool interrupts_;
   std::atomic<bool> gone_{false};
   std::uint64_t features_ = 0;
@@ -90,7 +90,7 @@ Result<std::uint64_t> Device::negotiate(FrontEnd& front) const {
 
 Result<Done> Device::make_queue() {
   const bool packed = (features_ & feature::packed_ring) != 0;
-  const Layout layout = plan(size_, stride_, packed);
+  const Layout layout = plan(size_, buffer_bytes_, packed);
   if (!memory_ || memory_->size() < layout.bytes) {
     auto memory = hw::DmaMemory::allocate(layout.bytes, "virtio");
     if (!memory) return memory.error();
@@ -99,7 +99,7 @@ Result<Done> Device::make_queue() {
   auto events = hw::make_eventfds(4, spec_);
   if (!events) return events.error();
   events_ = std::move(*events);
-  queue_ = make_rx_queue({memory_->bytes(), kGuestAddress, size_, stride_, features_},
+  queue_ = make_rx_queue({memory_->bytes(), kGuestAddress, size_, buffer_bytes_, features_},
                          {events_[0].get(), interrupts_ ? events_[1].get() : -1}, gone_);
   return Done{};
 }
@@ -114,7 +114,7 @@ Result<Done> Device::start() {
   features_ = *chosen;
   if (auto ok = make_queue(); !ok) return ok;
   const bool packed = (features_ & feature::packed_ring) != 0;
-  const Layout layout = plan(size_, stride_, packed);
+  const Layout layout = plan(size_, buffer_bytes_, packed);
   if (auto ok = front->share(*memory_, kGuestAddress); !ok) return ok;
   queue_->fill();
   const std::byte* base = memory_->data();
