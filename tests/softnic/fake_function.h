@@ -2,6 +2,8 @@
 // A PCI function with memory instead of a NIC: what the protocol tests talk to.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <atomic>
 #include <cstring>
 #include <map>
@@ -9,7 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "hw/dma_memory.h"
+#include "hw/populated_file.h"
+#include "hw/result.h"
 #include "softnic/function_model.h"
 
 namespace vigia::softnic::test {
@@ -22,7 +25,7 @@ class FakeFunction final : public FunctionModel {
   static constexpr unsigned kVectors = 20;  // more than one message can carry
 
   explicit FakeFunction(bool mapped_doorbells, std::string name = "vf0")
-      : name_(std::move(name)), mapped_(mapped_doorbells), bar_(std::move(*hw::DmaMemory::allocate(kBarSize, "bar"))) {
+      : name_(std::move(name)), mapped_(mapped_doorbells), bar_(kBarSize) {
     put(config_, 0x00, std::uint32_t{0x10ed8086});
     put(config_, 0x06, std::uint16_t{0x0010});
     config_[0x34] = std::byte{0x60};
@@ -35,7 +38,7 @@ class FakeFunction final : public FunctionModel {
     if (index == 7) return {4096, -1, {}};
     if (index != 0) return {};
     if (!mapped_) return {kBarSize, -1, {}};
-    return {kBarSize, bar_.fd(), {{0x1000, 0x1000}, {0x2000, 0x1000}}};
+    return {kBarSize, bar_.file.fd.get(), {{0x1000, 0x1000}, {0x2000, 0x1000}}};
   }
   unsigned msix_vectors() const override { return kVectors; }
 
@@ -67,7 +70,7 @@ class FakeFunction final : public FunctionModel {
   std::uint32_t bar_word(std::uint64_t offset) {
     const std::lock_guard guard(lock);
     std::uint32_t value = 0;
-    std::memcpy(&value, bar_.data() + offset, sizeof value);
+    std::memcpy(&value, bar_.file.data + offset, sizeof value);
     return value;
   }
   std::uint16_t command() {
@@ -90,19 +93,31 @@ class FakeFunction final : public FunctionModel {
   std::atomic<unsigned> reads = 0, writes = 0, resets = 0, dma_changes = 0, detachments = 0;
 
  private:
+  // Registers lie on ordinary pages, whatever the machine has: a client maps single ones.
+  struct Pages {
+    explicit Pages(std::size_t bytes) : size(bytes), file(hw::populate_file("bar", bytes, 0)) {
+      check(file.data != nullptr);
+    }
+    Pages(const Pages&) = delete;
+    Pages& operator=(const Pages&) = delete;
+    ~Pages() { ::munmap(file.data, size); }
+    const std::size_t size;
+    const hw::PopulatedFile file;
+  };
+
   template <class T>
   static void put(std::vector<std::byte>& where, std::size_t at, T value) {
     std::memcpy(where.data() + at, &value, sizeof value);
   }
   std::byte* memory(unsigned index) {
-    if (index == 0) return bar_.data();
+    if (index == 0) return bar_.file.data;
     if (index == 7) return config_.data();
     std::abort();  // the server must not ask for absent regions
   }
 
   std::string name_;
   bool mapped_;
-  hw::DmaMemory bar_;
+  Pages bar_;
   std::vector<std::byte> config_ = std::vector<std::byte>(4096);
   DmaSpace dma_;
 };
