@@ -35,6 +35,18 @@ struct RecordHeader {
 static_assert(sizeof(RecordHeader) == 12 && offsetof(RecordHeader, captured) == 8 &&
               offsetof(RecordHeader, wire) == 10);
 
+// In two loads of the width in which rings store it (write_header in ring.h): narrower ones after a copy into a struct
+// wait for the copy's stores.
+inline RecordHeader read_header(const std::byte* at) noexcept {
+  std::uint64_t when;
+  std::uint32_t lengths;
+  std::memcpy(&when, at, sizeof(when));
+  std::memcpy(&lengths, at + sizeof(when), sizeof(lengths));
+  return {{static_cast<std::uint32_t>(when), static_cast<std::uint32_t>(when >> 32)},
+          static_cast<std::uint16_t>(lengths),
+          static_cast<std::uint16_t>(lengths >> 16)};
+}
+
 constexpr std::uint32_t kRecordHeader = sizeof(RecordHeader);
 constexpr std::uint32_t kMaxCaptured = 65535;  // what the 16-bit length can say
 constexpr std::uint32_t kMaxRecord = kRecordHeader + kMaxCaptured;
@@ -81,8 +93,7 @@ class RecordCursor {
     std::size_t at = at_;
     bool repeated = false;
     while (bytes_.size() - at >= kRecordHeader) {
-      RecordHeader header;
-      std::memcpy(&header, bytes_.data() + at, sizeof(header));
+      const RecordHeader header = read_header(bytes_.data() + at);
       if (bytes_.size() - at - kRecordHeader < header.captured) return false;
       const auto content = bytes_.subspan(at + kRecordHeader, header.captured);
       at += kRecordHeader + header.captured;
