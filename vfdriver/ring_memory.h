@@ -40,7 +40,7 @@ static_assert(sizeof(RingMark) == 16);
 // First page of the memory. Written by the capture process only; listeners map it read-only.
 struct RingHeader {
   static constexpr char kMagic[8] = {'V', 'I', 'G', 'I', 'A', 'R', 'N', 'G'};
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = 2;
   enum State : std::uint64_t { running = 1, closed = 2 };
 
   char magic[8];
@@ -64,6 +64,9 @@ struct RingHeader {
   std::atomic<std::uint64_t> ring_full;
   // Frames with a mark before them (record.h); 0: the stream holds no marks.
   std::atomic<std::uint64_t> marked;
+  // Nanoseconds since 1970: no frame that is published later has an earlier stamp. Kept up while the engine is idle, so
+  // that whoever merges several rings need not wait for this one.
+  alignas(64) std::atomic<std::uint64_t> promise_ns;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && sizeof(RingHeader) <= 4096);
 
