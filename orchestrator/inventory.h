@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "hw/cpu_list.h"
 #include "hw/result.h"
 
 namespace vigia::orch {
@@ -119,8 +120,7 @@ Result<SoftNic> read_softnic(const std::filesystem::path& dir);
 std::string inventory_json(const Inventory& inventory);
 Result<Inventory> parse_inventory_json(std::string_view text, std::string_view file);
 
-// "0-3,8": as the kernel writes lists of CPUs. Empty text is an empty list; nullopt: not such a list, or beyond 4096.
-std::optional<std::vector<unsigned>> parse_cpu_list(std::string_view text);
-std::string cpu_list_text(std::vector<unsigned> cpus);
+using hw::cpu_list_text;
+using hw::parse_cpu_list;
 
 }  // namespace vigia::orch
