@@ -13,10 +13,21 @@ std::vector<std::string> softnic_names(unsigned vfs) {
   return names;
 }
 
-std::vector<std::string> capture_names() {
+std::vector<std::string> capture_names(unsigned engines, unsigned stores) {
   std::vector<std::string> names;
-  for (const Account& a : kEngine) names.emplace_back(a.name);
+  for (const Account& a : kEngine) {
+    const unsigned count = a.name.starts_with("store.") ? stores : engines;
+    for (unsigned lane = 0; lane < count; ++lane) {
+      names.push_back(of_lane(a.name, count > 1 ? std::optional(lane) : std::nullopt));
+    }
+  }
   return names;
+}
+
+std::string of_lane(std::string_view account, std::optional<unsigned> lane) {
+  std::string name(account);
+  if (lane) name.insert(name.find('.'), "@" + std::to_string(*lane));
+  return name;
 }
 
 std::string_view meaning_of(std::string_view name) {
@@ -29,7 +40,8 @@ std::string_view meaning_of(std::string_view name) {
   for (const Account& a : kReceivePort) {
     if (a.name == name) return a.meaning;
   }
-  const auto dot = name.find('.');
+  const auto dot = name.find('.'), at = name.find('@');
+  if (at < dot && dot != name.npos) return meaning_of(std::string(name.substr(0, at)).append(name.substr(dot)));
   for (const Account& a : kPool) {
     if (dot != name.npos && a.name == name.substr(dot + 1)) return a.meaning;
   }

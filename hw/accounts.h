@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,7 +63,8 @@ inline constexpr std::array kPool{
     Account{"tx_dropped", "Of those, dropped as spoofed, refused or malformed."},
 };
 
-// vigia-capture, one engine
+// vigia-capture. With several engines each has these under a name of its own, "engine@1.taken"; readers of a counter
+// file find the sum under the plain name.
 inline constexpr std::array kEngine{
     Account{"engine.taken", "Frames taken from the receive ring."},
     Account{"engine.taken_bytes", "Bytes of those."},
@@ -90,8 +92,11 @@ inline constexpr std::array kReceivePort{
 
 // Every counter name of a softnic with that many VFs.
 std::vector<std::string> softnic_names(unsigned vfs);
-std::vector<std::string> capture_names();
-// The sentence for "vf3.written" or "engine.taken"; empty for an unknown name.
+// With several engines (or stores) one set of names for each.
+std::vector<std::string> capture_names(unsigned engines = 1, unsigned stores = 1);
+// "engine.taken" of engine 1 of several is "engine@1.taken"; of the only one it stays as it is.
+std::string of_lane(std::string_view account, std::optional<unsigned> lane);
+// The sentence for "vf3.written", "engine.taken" or "engine@1.taken"; empty for an unknown name.
 std::string_view meaning_of(std::string_view name);
 
 }  // namespace vigia::hw::accounts

@@ -121,6 +121,16 @@ Result<std::vector<std::byte>> read_file(const std::filesystem::path& path) {
   return bytes;
 }
 
+// A name that is there as such is left alone.
+void add_sums(std::map<std::string, std::uint64_t>& values) {
+  std::map<std::string, std::uint64_t> sums;
+  for (const auto& [name, value] : values) {
+    const auto at = name.find('@'), dot = name.find('.');
+    if (dot != name.npos && at < dot) sums[name.substr(0, at) + name.substr(dot)] += value;
+  }
+  values.merge(sums);
+}
+
 }  // namespace
 
 Result<CounterFile> CounterFile::create(const std::filesystem::path& path, std::span<const std::string> names) {
@@ -168,6 +178,7 @@ std::map<std::string, std::uint64_t> CounterFile::snapshot() const {
   std::map<std::string, std::uint64_t> values;
   const std::size_t count = size_ == 0 ? 0 : (size_ - sizeof(FileHeader)) / sizeof(Entry);
   for (std::size_t i = 0; i < count; ++i) values.emplace(name_in(entries(data_)[i]), at(i).value());
+  add_sums(values);
   return values;
 }
 
@@ -197,6 +208,7 @@ Result<CounterSnapshot> read_counters(const std::filesystem::path& path) {
     if (!snapshot.values.emplace(name, entry.value).second)
       return refuse(fmt::format("counter {} appears twice", name));
   }
+  add_sums(snapshot.values);
   return snapshot;
 }
 

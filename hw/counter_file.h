@@ -4,6 +4,9 @@
 //
 // Layout, little-endian: header {char magic[8] "VIGIACNT"; u32 version 1; u32 count; u64 pid; pad to 64}, then count
 // entries of 64 bytes {char name[56], NUL-padded; u64 value}.
+//
+// "engine@0.taken", "engine@1.taken" are parts, one a thread, of "engine.taken": the file has the parts, so that no two
+// threads write one cell, and readers add the sum, so that it is never behind them.
 #pragma once
 
 #include <atomic>
@@ -50,6 +53,7 @@ class CounterFile {
   Counter at(std::size_t index) const;
   // The counter of that name; a name that is not there is a broken invariant.
   Counter named(std::string_view name) const;
+  // With the sums of parts.
   std::map<std::string, std::uint64_t> snapshot() const;
 
  private:
@@ -59,8 +63,8 @@ class CounterFile {
 };
 
 struct CounterSnapshot {
-  std::uint64_t pid = 0;  // who wrote it
-  std::map<std::string, std::uint64_t> values;
+  std::uint64_t pid = 0;                        // who wrote it
+  std::map<std::string, std::uint64_t> values;  // with the sums of parts
 };
 
 // Reads a file that a live or dead process wrote. Foreign bytes: every size is checked.

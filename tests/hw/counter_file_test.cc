@@ -28,6 +28,19 @@ Error error_for(const std::filesystem::path& path, const std::string& bytes) {
   return read ? Error{std::errc{}, "was accepted"} : read.error();
 }
 
+TEST(CounterFile, ReadersAddTheSumsOfParts) {
+  test::TempDir dir;
+  const std::vector<std::string> names{"engine@0.taken", "engine@1.taken", "engine@1.marked", "store.read", "a@b",
+                                       "x.y@1",          "twice@0.n",      "twice.n"};
+  const auto file = CounterFile::create(dir / "c", names);
+  ASSERT_TRUE(file);
+  for (std::size_t i = 0; i < names.size(); ++i) file->at(i).set(std::uint64_t{1} << i);
+  std::map<std::string, std::uint64_t> expected{{"engine.taken", 3}, {"engine.marked", 4}};
+  for (std::size_t i = 0; i < names.size(); ++i) expected[names[i]] = std::uint64_t{1} << i;
+  EXPECT_EQ(file->snapshot(), expected);
+  EXPECT_EQ(read_counters(dir / "c")->values, expected);
+}
+
 TEST(CounterFile, RefusesForeignFiles) {
   test::TempDir dir;
   const auto path = dir / "c";
