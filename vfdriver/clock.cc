@@ -138,8 +138,8 @@ ClockModel first_real_time_model(TickSource source) {
 }  // namespace
 
 Clock::Clock(std::unique_ptr<ReferenceClock> reference, TickSource source, ClockPolicy policy, const ClockModel& model)
-    : reference_(std::move(reference)), source_(source), policy_(policy), model_(model), line_(model.line()) {
-  last_update_ns_ = line_.ns0;
+    : ClockView(source, policy, model.line()), reference_(std::move(reference)), model_(model) {
+  last_update_ns_ = line().ns0;
 }
 
 Clock::Clock(TickSource source, ClockPolicy policy)
@@ -167,35 +167,47 @@ Result<std::unique_ptr<Clock>> Clock::open(const ClockOptions& options) {
   return create(std::move(reference), options.ticks.value_or(best_tick_source()), options.policy);
 }
 
+ClockView& Clock::add_view() {
+  return *more_views_.emplace_back(std::make_unique<ClockView>(source(), policy(), model_.line()));
+}
+
 void Clock::calibrate() {
-  // Acquire: pairs with the release in take_line(); the engine has read the offered line.
-  if (handed_.load(std::memory_order_acquire)) return;
-  const auto sample = reference_->sample(source_);
+  const auto all_taken = [&] {
+    return taken() && std::all_of(more_views_.begin(), more_views_.end(), [](auto& view) { return view->taken(); });
+  };
+  if (!all_taken()) return;
+  const auto sample = reference_->sample(source());
   // Two looks at the same moment, or a moment before the last one, say nothing of the rate.
   if (!sample || sample->ticks <= model_.line().tick0) {
     ++failed_calibrations_;
     return;
   }
   const std::uint64_t now = model_.line().ns_at(sample->ticks);
-  offered_ = model_.update(*sample, now - std::min(now, last_update_ns_));
+  const ClockLine& line = model_.update(*sample, now - std::min(now, last_update_ns_));
   last_update_ns_ = now;
   ++calibrations_;
+  offer(line);
+  for (auto& view : more_views_) view->offer(line);
+}
+
+void ClockView::offer(const ClockLine& line) noexcept {
+  offered_ = line;
   // Release: the line is written before the engine sees the flag.
   handed_.store(true, std::memory_order_release);
 }
 
-void Clock::take_line() noexcept {
+void ClockView::take_line() noexcept {
   line_ = offered_;
-  // Release: our read of the line is done before calibrate() writes the next.
+  // Release: our read of the line is done before the next one is offered.
   handed_.store(false, std::memory_order_release);
 }
 
 ClockReport Clock::report() const {
   ClockReport report;
-  report.source = describe(source_);
-  if (source_ == TickSource::tsc) report.source += fmt::format(" {:.3f} GHz", model_.ticks_per_second() / 1e9);
+  report.source = describe(source());
+  if (source() == TickSource::tsc) report.source += fmt::format(" {:.3f} GHz", model_.ticks_per_second() / 1e9);
   report.reference = reference_->name();
-  report.policy = name_of(policy_);
+  report.policy = name_of(policy());
   report.error_bound_ns = model_.error_bound_ns();
   report.steps = model_.steps();
   report.offset_ns = model_.last_offset_ns();

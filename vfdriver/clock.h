@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "hw/result.h"
 #include "vfdriver/reference_clock.h"
@@ -92,9 +93,45 @@ struct ClockReport {
   std::string text() const;
 };
 
-// The clock of one engine. calibrate() and report() on one control thread, a few times a second; refresh() and line()
-// on the engine's thread.
-class Clock {
+// What an engine sees of a clock: the line in use, until a new one is handed over.
+class ClockView {
+ public:
+  ClockView(TickSource source, ClockPolicy policy, const ClockLine& line)
+      : source_(source), policy_(policy), line_(line) {}
+  ClockView(const ClockView&) = delete;
+  ClockView& operator=(const ClockView&) = delete;
+
+  ClockPolicy policy() const noexcept { return policy_; }
+  TickSource source() const noexcept { return source_; }
+
+  // Engine's thread: picks up a new line.
+  void refresh() noexcept {
+    // Acquire: pairs with the release in offer(); the line is written.
+    if (handed_.load(std::memory_order_acquire)) [[unlikely]]
+      take_line();
+  }
+  // Engine's thread. A new line may begin behind where the last one was read: who needs order keeps it.
+  const ClockLine& line() const noexcept { return line_; }
+
+ private:
+  friend class Clock;
+  // Control thread. Whether the engine has picked up the last line; the next one, when it has. Acquire: pairs with the
+  // release in take_line(); the engine has read the offered line.
+  bool taken() const noexcept { return !handed_.load(std::memory_order_acquire); }
+  void offer(const ClockLine& line) noexcept;
+  void take_line() noexcept;
+
+  const TickSource source_;
+  const ClockPolicy policy_;
+  ClockLine offered_;  // written while !handed_, read while handed_
+  std::atomic<bool> handed_{false};
+
+  ClockLine line_;  // engine's thread
+};
+
+// The clock of one engine, or of several: itself the first one's view. calibrate() and report() on one control thread,
+// a few times a second.
+class Clock : public ClockView {
  public:
   // Calibrates against CLOCK_REALTIME, for about 50 ms before it returns.
   explicit Clock(TickSource source = best_tick_source(), ClockPolicy policy = ClockPolicy::hybrid);
@@ -104,36 +141,23 @@ class Clock {
   // As the options say. Ticks that this machine cannot promise are an input error, as is a reference that is none.
   static Result<std::unique_ptr<Clock>> open(const ClockOptions& options);
 
-  // Takes a new look at the reference and hands the engine a new line, unless it has not picked up the last one yet. A
-  // reference that refuses is counted; the line goes on as it was.
+  // For one engine more, before any of them runs; the clock owns it.
+  ClockView& add_view();
+
+  // Takes a new look at the reference and hands every engine the same new line, unless one of them has not picked up
+  // the last one yet. A reference that refuses is counted; the line goes on as it was.
   void calibrate();
   ClockReport report() const;
-  ClockPolicy policy() const noexcept { return policy_; }
-  TickSource source() const noexcept { return source_; }
-
-  // Engine's thread: picks up a new line.
-  void refresh() noexcept {
-    // Acquire: pairs with the release in calibrate(); the line is written.
-    if (handed_.load(std::memory_order_acquire)) [[unlikely]]
-      take_line();
-  }
-  // Engine's thread. A new line may begin behind where the last one was read: who needs order keeps it.
-  const ClockLine& line() const noexcept { return line_; }
 
  private:
   Clock(std::unique_ptr<ReferenceClock> reference, TickSource source, ClockPolicy policy, const ClockModel& model);
-  void take_line() noexcept;
 
+  // Control thread.
   const std::unique_ptr<ReferenceClock> reference_;
-  const TickSource source_;
-  const ClockPolicy policy_;
-  ClockModel model_;  // control thread, as to the next comment
+  ClockModel model_;
   std::uint64_t last_update_ns_ = 0;
   std::uint64_t calibrations_ = 1, failed_calibrations_ = 0;
-  ClockLine offered_;  // written while !handed_, read while handed_
-  std::atomic<bool> handed_{false};
-
-  ClockLine line_;  // engine's thread
+  std::vector<std::unique_ptr<ClockView>> more_views_;
 };
 
 }  // namespace vigia::vf

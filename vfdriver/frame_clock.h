@@ -23,7 +23,7 @@ class FrameClock {
   static constexpr std::size_t kMaxBurst = 64;
 
   // link_mbps: 0 where it is unknown.
-  FrameClock(Clock& clock, unsigned link_mbps) noexcept : clock_(clock), policy_(clock.policy(), link_mbps) {}
+  FrameClock(ClockView& clock, unsigned link_mbps) noexcept : clock_(clock), policy_(clock.policy(), link_mbps) {}
 
   // Before each look at a queue.
   void look() noexcept {
@@ -32,6 +32,13 @@ class FrameClock {
   }
   // The look found nothing.
   void nothing() noexcept { empty_ = begin_; }
+  // After a look that found nothing: a moment, in nanoseconds since 1970, that no later stamp is before. It lies a
+  // little back, so that a policy may still spread the next burst over the time in which it came.
+  std::uint64_t promise() noexcept {
+    const std::uint64_t looked = clock_.line().ns_at(begin_);
+    policy_.promise(looked - std::min(looked, kPromiseLag));
+    return policy_.promised();
+  }
   // The look found these, at most kMaxBurst, full: as many as there was room for. Returns how many frames and bytes of
   // the wire they are; stamp(i) is the stamp of the i-th frame.
   Look found(std::span<const RxSegment> segments, bool full) noexcept {
@@ -66,6 +73,9 @@ class FrameClock {
   }
 
  private:
+  // Above the time that a burst takes on a cable of 10 Gb/s, far below the sleep of an idle engine.
+  static constexpr std::uint64_t kPromiseLag = 200'000;
+
   Stamp new_second(std::uint64_t ns) noexcept {
     const Stamp stamp = Stamp::of_ns(ns);
     second_ = stamp.seconds;
@@ -73,7 +83,7 @@ class FrameClock {
     return stamp;
   }
 
-  Clock& clock_;
+  ClockView& clock_;
   StampPolicy policy_;
   std::uint64_t begin_ = 0, empty_ = 0;  // ticks; empty_ 0: the last look found frames
   std::array<std::uint32_t, kMaxBurst> lengths_{};

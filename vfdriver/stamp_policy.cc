@@ -59,16 +59,16 @@ StampPolicy::StampPolicy(ClockPolicy policy, unsigned link_mbps) noexcept
 // from, to: nanoseconds after the last stamp; the burst's last frame gets `to`.
 void StampPolicy::spread(double from, double to, const Look& look) noexcept {
   const double weight = static_cast<double>(per_frame_) * look.frames + static_cast<double>(per_byte_ * look.bytes);
-  from = std::floor(from);
-  start_ = last_ + static_cast<std::uint64_t>(from);
-  ns_per_weight_ = (to - from) / std::max(weight, 1.0);  // a look says it found frames, and may be wrong
+  start_ = std::max(last_ + static_cast<std::uint64_t>(from), promised_);
+  const double length = to - static_cast<double>(start_ - last_);
+  ns_per_weight_ = std::max(0.0, length) / std::max(weight, 1.0);  // a look says it found frames, and may be wrong
 }
 
 void StampPolicy::found(const Look& look) noexcept {
   // A first burst has nothing before it to be spread from.
   if (last_ == 0) last_ = not_before_ = seen_ = look.begin_ns;
   // A new line of the clock may begin a little behind the old one.
-  limit_ = std::max(look.end_ns, seen_);
+  limit_ = std::max({look.end_ns, seen_, promised_});
   not_before_ = std::min(not_before_, limit_);
   const auto end = static_cast<double>(limit_ - last_);
   switch (policy_) {

@@ -45,6 +45,9 @@ class StampPolicy {
 
   // A look that began then found nothing: whatever is found later was not there yet.
   void found_nothing(std::uint64_t begin_ns) noexcept { not_before_ = begin_ns; }
+  // Gives the word that no later stamp is before ns, which is not in the future: others may merge by it.
+  void promise(std::uint64_t ns) noexcept { promised_ = std::max(promised_, ns); }
+  std::uint64_t promised() const noexcept { return promised_; }
   // A look found frames; stamp() follows.
   void found(const Look& look) noexcept;
   // The stamps of the frames of the look, of so many bytes each, into ns: none before an earlier one, none after the
@@ -89,6 +92,7 @@ class StampPolicy {
   std::uint64_t last_ = 0;        // the last stamp
   std::uint64_t not_before_ = 0;  // when the queue was last seen empty
   std::uint64_t seen_ = 0;        // end of the last look that found frames
+  std::uint64_t promised_ = 0;    // no stamp is before it
 
   // Hybrid
   double load_wire_ = 0, load_time_ = 0;      // wire time in so much time

@@ -256,6 +256,49 @@ TEST(FrameClock, FramesOfSeveralPiecesHaveOneStampEach) {
   EXPECT_LE(stamps.stamp(1).total_ns(), stamps.stamp(2).total_ns());
 }
 
+TEST(Clock, EveryEngineGetsTheSameLine) {
+  Clock clock;
+  ClockView& second = clock.add_view();
+  EXPECT_EQ(second.line().factor, clock.line().factor);
+  clock.calibrate();
+  clock.refresh();
+  const ClockLine line = clock.line();
+  EXPECT_NE(second.line().tick0, line.tick0);
+  clock.calibrate();
+  clock.refresh();
+  EXPECT_EQ(clock.line().tick0, line.tick0) << "no new line while the second engine has not picked up the last";
+  second.refresh();
+  EXPECT_EQ(second.line().tick0, line.tick0);
+  EXPECT_EQ(second.line().ns0, line.ns0);
+  EXPECT_EQ(second.line().factor, line.factor);
+}
+
+TEST(FrameClock, PromisesAreALittleBackAndKept) {
+  Clock clock(best_tick_source(), ClockPolicy::udts);
+  FrameClock stamps(clock, 10'000);
+  const std::byte data[60]{};
+  const RxSegment one{data, 60, true};
+  const auto take = [&] {
+    stamps.look();
+    stamps.found({&one, 1}, false);
+    return stamps.stamp(0).total_ns();
+  };
+  const std::uint64_t first = take();
+  std::uint64_t promised = 0;
+  for (int i = 0; i < 100; ++i) {
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+    stamps.look();
+    stamps.nothing();
+    EXPECT_GE(stamps.promise(), promised);
+    promised = stamps.promise();
+  }
+  EXPECT_GT(promised, first);
+  const std::array pair{one, one};
+  stamps.look();
+  stamps.found(pair, false);
+  EXPECT_GE(stamps.stamp(0).total_ns(), promised) << "alone it would lie in the middle of the pause";
+}
+
 TEST(FrameClock, ABurstWithoutAnEndIsOneFrame) {
   const std::array<std::byte, 60> bytes{};
   const RxSegment half{bytes.data(), bytes.size(), false};

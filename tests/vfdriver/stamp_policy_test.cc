@@ -111,6 +111,33 @@ TEST(StampPolicy, FramesThatWaitedGetTheRateAtWhichTheyCameBefore) {
   EXPECT_GT(stamps(kpt, before + 100'000, before + 100'100, full, true).front(), before + 100'000);
 }
 
+// What was promised while the queue was idle holds, whatever the policy would have said.
+TEST(StampPolicy, NoStampIsBeforeThePromise) {
+  struct Case {
+    ClockPolicy policy;
+    std::uint64_t promised, begin, end;
+    Stamps without, with;  // of three frames of 60 bytes after one at 0
+  };
+  const Case cases[] = {
+      {ClockPolicy::kpt, 900, 1000, 1030, {1010, 1020, 1030}, {1010, 1020, 1030}},
+      {ClockPolicy::udts, 700, 990, 1000, {333, 667, 1000}, {800, 900, 1000}},
+      {ClockPolicy::wdts, 700, 990, 1000, {333, 667, 1000}, {800, 900, 1000}},
+      {ClockPolicy::udts, 100, 990, 1000, {333, 667, 1000}, {400, 700, 1000}},
+      // A new line of the clock begins behind what was promised by the old one.
+      {ClockPolicy::kpt, 1040, 1000, 1030, {1010, 1020, 1030}, {1040, 1040, 1040}},
+      {ClockPolicy::udts, 1040, 1000, 1030, {343, 687, 1030}, {1040, 1040, 1040}},
+  };
+  for (const Case& c : cases) {
+    StampPolicy free(c.policy), bound(c.policy);
+    for (StampPolicy* policy : {&free, &bound}) stamps(*policy, 0, 0, {60});
+    bound.promise(kT + c.promised);
+    bound.promise(kT);  // never taken back
+    EXPECT_EQ(bound.promised(), kT + c.promised);
+    EXPECT_EQ(stamps(free, c.begin, c.end, {60, 60, 60}), c.without) << name_of(c.policy) << " " << c.promised;
+    EXPECT_EQ(stamps(bound, c.begin, c.end, {60, 60, 60}), c.with) << name_of(c.policy) << " " << c.promised;
+  }
+}
+
 // Whatever the looks and lengths are: in order, and never later than seen.
 TEST(StampPolicy, NeverBackwardsAndNeverLaterThanSeen) {
   std::mt19937_64 dice(5);
@@ -123,6 +150,10 @@ TEST(StampPolicy, NeverBackwardsAndNeverLaterThanSeen) {
         // A clock that was set back a little: its new line begins behind the old one.
         if (dice() % 50 == 0) now -= dice() % 2000;
         if (dice() % 2 == 0) policy.found_nothing(now);
+        if (dice() % 4 == 0) {
+          policy.promise(now - dice() % 300'000);
+          latest = std::max(latest, policy.promised());
+        }
         now += dice() % 500;
         Look look{now, now + dice() % 300, 1 + static_cast<std::uint32_t>(dice() % 32), 0, dice() % 4 == 0};
         std::vector<std::uint32_t> sizes;
@@ -136,6 +167,7 @@ TEST(StampPolicy, NeverBackwardsAndNeverLaterThanSeen) {
         policy.stamp(sizes, stamps.data());
         for (const std::uint64_t stamp : stamps) {
           ASSERT_GE(stamp, last) << name_of(name) << " " << i;
+          ASSERT_GE(stamp, policy.promised()) << name_of(name) << " " << i;
           ASSERT_LE(stamp, latest) << name_of(name) << " " << i;
           last = stamp;
         }
