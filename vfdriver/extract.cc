@@ -113,8 +113,7 @@ struct Inputs {
 };
 
 void add_raw(Inputs& inputs, const fs::path& file) {
-  const std::string stem = file.stem();
-  inputs.raw[(file.parent_path() / stem.substr(0, stem.rfind('-'))).string()].push_back(file);
+  inputs.raw[(file.parent_path() / stream_of(file)).string()].push_back(file);
 }
 
 Result<Inputs> sort_inputs(const std::vector<fs::path>& named) {

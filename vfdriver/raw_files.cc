@@ -77,6 +77,19 @@ std::optional<std::uint64_t> number_of_raw_file(const fs::path& file, std::strin
   return number;
 }
 
+std::string queue_name(std::string_view name, unsigned queue) { return fmt::format("{}@{}", name, queue); }
+
+std::string stream_of(const fs::path& raw_file) {
+  const std::string stem = raw_file.stem();
+  return stem.substr(0, stem.rfind('-'));
+}
+
+bool belongs_to(std::string_view stream, std::string_view capture) {
+  if (!stream.starts_with(capture)) return false;
+  const std::string_view rest = stream.substr(capture.size());
+  return rest.empty() || (rest.size() > 1 && rest[0] == '@' && rest.find_first_not_of("0123456789", 1) == rest.npos);
+}
+
 std::vector<fs::path> list_raw_files(const fs::path& directory, std::string_view name) {
   std::vector<fs::path> files;
   std::error_code failed;

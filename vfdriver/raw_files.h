@@ -41,6 +41,13 @@ std::optional<IndexEntry> first_index_entry(const std::filesystem::path& idx_fil
 // Only what the head says; nothing when there is none.
 std::optional<std::uint64_t> first_frame_of(const std::filesystem::path& idx_file);
 
+// Whose files NAME@1-00000012.raw are: of queue 1 of capture NAME, which has several.
+std::string queue_name(std::string_view name, unsigned queue);
+// "NAME@1" or "NAME" of such a file, without its directory: the files of that name are one stream.
+std::string stream_of(const std::filesystem::path& raw_file);
+// Whether that stream is of the capture: its only one, or of one of its queues.
+bool belongs_to(std::string_view stream, std::string_view capture);
+
 // The RAW files of a directory in the order in which they were written; name empty: of every name.
 std::vector<std::filesystem::path> list_raw_files(const std::filesystem::path& directory, std::string_view name = {});
 

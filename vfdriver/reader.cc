@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 
+#include "vfdriver/merged_frames.h"
 #include "vfdriver/pcap_reader.h"
 #include "vfdriver/raw_files.h"
 #include "vfdriver/raw_reader.h"
@@ -33,6 +35,21 @@ bool begins_with_record(int fd) {
   return static_cast<std::uint32_t>(got) >= kRecordHeader + header.captured;
 }
 
+// The RAW files of a directory: one stream after its files, several by time.
+Result<std::unique_ptr<FrameReader>> open_streams(const std::vector<fs::path>& files) {
+  std::map<std::string, std::vector<fs::path>> streams;
+  for (const fs::path& file : files) streams[stream_of(file)].push_back(file);
+  std::vector<std::unique_ptr<FrameReader>> readers;
+  for (auto& [name, its_files] : streams) {
+    auto reader = open_raw(std::move(its_files));
+    if (!reader) return reader.error();
+    readers.push_back(std::move(*reader));
+  }
+  if (readers.size() == 1) return std::move(readers.front());
+  return merge_by_time(std::move(readers), fmt::format("RAW directory of {} files, {} streams merged by time",
+                                                       files.size(), streams.size()));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<FrameReader>> open_capture(const fs::path& path) {
@@ -42,7 +59,7 @@ Result<std::unique_ptr<FrameReader>> open_capture(const fs::path& path) {
     if (files.empty()) {
       return input_error("open " + path.string() + ": a directory without RAW files (NAME-00000001.raw)");
     }
-    return open_raw(std::move(files));
+    return open_streams(files);
   }
   Fd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (!fd) {

@@ -52,7 +52,8 @@ class FrameReader {
   ReadReport report_;
 };
 
-// Tells the format by content, not by name. What is no capture at all, or holds another link type than Ethernet, is an
+// Tells the format by content, not by name. The RAW files of a directory are one stream; those of several queues or
+// captures are merged by their stamps. What is no capture at all, or holds another link type than Ethernet, is an
 // input error.
 Result<std::unique_ptr<FrameReader>> open_capture(const std::filesystem::path& path);
 
