@@ -20,12 +20,13 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::size_t kPiece = 256 * 1024;
+constexpr std::size_t kPiece = 4096;  // frames
 constexpr std::chrono::microseconds kNap{500};
 constexpr std::chrono::milliseconds kFlushEvery{200};
 
 struct AttachOptions {
   std::string target;
+  std::optional<unsigned> queue;  // of the target; empty: all
   std::filesystem::path file;
   std::uint64_t count = 0;
   bool lossless = false, json = false;
@@ -45,7 +46,7 @@ class Listener {
   void report() const;
 
  private:
-  std::size_t read_piece();
+  std::size_t read_piece(bool no_writer);
   void tell_gap();
   bool enough() const { return options_.count != 0 && totals_.frames >= options_.count; }
 
@@ -57,20 +58,16 @@ class Listener {
   std::string end_ = "stopped";
 };
 
-std::size_t Listener::read_piece() {
-  RingReader& reader = attachment_.reader();
-  const auto bytes = reader.peek(kPiece);
-  RecordCursor cursor(bytes);
-  FrameView frame;
-  std::uint64_t frames = 0;
-  while (!enough() && cursor.next(frame)) {
-    if (writer_) writer_->write(frame);
-    totals_.bytes += frame.bytes.size();
-    ++totals_.frames;
-    ++frames;
-  }
-  reader.advance(cursor.consumed(), frames);
-  return cursor.consumed();
+std::size_t Listener::read_piece(bool no_writer) {
+  const std::uint64_t wanted = options_.count != 0 ? options_.count - totals_.frames : kPiece;
+  return attachment_.reader().read(
+      std::min<std::uint64_t>(wanted, kPiece),
+      [this](const FrameView& frame) {
+        if (writer_) writer_->write(frame);
+        totals_.bytes += frame.bytes.size();
+        ++totals_.frames;
+      },
+      no_writer);
 }
 
 void Listener::tell_gap() {
@@ -87,7 +84,7 @@ Result<Done> Listener::run(const std::atomic<bool>& stop) {
   while (!stop.load(std::memory_order_relaxed) && !enough()) {
     // Asked before reading: what a capture published before it died is read first.
     const bool connected = attachment_.connected();
-    const std::size_t got = read_piece();
+    const std::size_t got = read_piece(!connected);
     const auto now = steady_clock::now();
     if (now - last_flush >= kFlushEvery) {
       if (writer_) writer_->flush();
@@ -118,10 +115,19 @@ Result<Done> Listener::run(const std::atomic<bool>& stop) {
 void Listener::report() const {
   const RingGap gap = attachment_.reader().gap();
   if (options_.json) {
-    const nlohmann::ordered_json json{{"capture", options_.target},    {"frames", totals_.frames},
-                                      {"bytes", totals_.bytes},        {"lapped_frames", gap.frames},
-                                      {"lapped_bytes", gap.bytes},     {"end", end_},
-                                      {"file", options_.file.string()}};
+    const MergedReader& reader = attachment_.reader();
+    nlohmann::ordered_json queues = nlohmann::ordered_json::array();
+    for (std::size_t i = 0; i < reader.queues(); ++i) {
+      const RingReader& queue = reader.queue(i);
+      queues.push_back({{"queue", options_.queue.value_or(static_cast<unsigned>(i))},
+                        {"frames", queue.frames_read()},
+                        {"lapped_frames", queue.gap().frames},
+                        {"lapped_bytes", queue.gap().bytes}});
+    }
+    const nlohmann::ordered_json json{{"capture", options_.target}, {"frames", totals_.frames},
+                                      {"bytes", totals_.bytes},     {"lapped_frames", gap.frames},
+                                      {"lapped_bytes", gap.bytes},  {"end", end_},
+                                      {"queues", queues},           {"file", options_.file.string()}};
     fmt::print("{}\n", json.dump(2));
     return;
   }
@@ -129,20 +135,23 @@ void Listener::report() const {
              size_text(totals_.bytes), gap.frames, options_.file.empty() ? "" : ", in " + options_.file.string(), end_);
 }
 
-Result<Done> attach(const AttachOptions& options, StopRequest& stop) {
+Result<Done> attach(AttachOptions& options, StopRequest& stop) {
   std::optional<FileFormat> format;
   if (!options.file.empty()) {
     format = format_of(options.file);
     if (!format) return input_error("--write " + options.file.string() + ": the suffix must be .pcapng, .pcap or .raw");
   }
-  const auto socket = socket_of(options.target);
-  if (!socket) return socket.error();
-  auto attachment = Attachment::attach(*socket, options.lossless ? ListenerKind::lossless : ListenerKind::overwritable);
+  const auto target = target_of(options.target);
+  if (!target) return target.error();
+  options.queue = target->queue;
+  auto attachment = Attachment::attach(
+      target->socket, options.lossless ? ListenerKind::lossless : ListenerKind::overwritable, target->queue);
   if (!attachment) return attachment.error();
   std::unique_ptr<FrameWriter> writer;
   if (format) {
     const RingHeader& header = attachment->ring().header();
-    const std::string name(header.name, ::strnlen(header.name, sizeof(header.name)));
+    std::string name(header.name, ::strnlen(header.name, sizeof(header.name)));
+    if (target->queue) name += fmt::format("@{}", *target->queue);
     const std::string clock(header.clock, ::strnlen(header.clock, sizeof(header.clock)));
     auto created = create_capture_file(
         options.file, *format,
@@ -162,12 +171,15 @@ CaptureCommand add_attach_command(CLI::App& app) {
   auto options = std::make_shared<AttachOptions>();
   CLI::App* attach_app = app.add_subcommand("attach", "Listen to a running capture, from now on");
   attach_app->footer(
-      "Reads the ring of `vigia-capture run --name NAME` beside its store and other listeners. Too slow a listener "
-      "loses\n"
+      "Reads the rings of `vigia-capture run --name NAME` beside its store and other listeners: NAME stands for all\n"
+      "queues, merged in the order of the stamps, NAME@1 for queue 1 alone. Too slow a listener loses\n"
       "frames, is told how many, and costs nobody else any; with --lossless it costs everybody.\n"
       "Exit status: 0 done, 1 no such capture or a refused write, 2 wrong input.\n"
-      "Example: vigia-capture attach agent --count 1000 --write look.pcapng");
-  attach_app->add_option("capture", options->target, "Name of the capture, or its socket (a word with a /)")
+      "Example: vigia-capture attach agent --count 1000 --write look.pcapng\n"
+      "         vigia-capture attach agent@1");
+  attach_app
+      ->add_option("capture", options->target,
+                   "Name of the capture, or its socket (a word with a /); NAME@Q: its queue Q")
       ->required();
   attach_app->add_option("--count", options->count, "Stop after this many frames (default: until the capture ends)");
   attach_app->add_option("--write", options->file, "Write the frames; the suffix says how: .pcapng, .pcap or .raw");

@@ -14,6 +14,7 @@
 #include "hw/result.h"
 #include "vfdriver/clock.h"
 #include "vfdriver/duplicates.h"
+#include "vfdriver/engine_cpus.h"
 #include "vfdriver/listener_table.h"
 #include "vfdriver/ring_memory.h"
 #include "vfdriver/vf_device.h"
@@ -25,11 +26,11 @@ struct CaptureOptions {
   std::string name = "capture";
   std::string tap;  // what the device shows, in words, for the file; empty: unknown
   PortOptions port;
-  RingGeometry ring;
+  RingGeometry ring;  // of each queue
   std::uint32_t snaplen = kMaxCaptured;
   bool poll = false;
   ClockOptions clock;
-  std::optional<unsigned> cpu;                 // pins the engine's thread
+  CpuWish cpus{false, {}};                     // of the engines
   std::optional<DuplicateOptions> duplicates;  // empty: nobody looks for them
   std::uint64_t max_frames = 0;                // 0: no limit
   std::chrono::milliseconds max_time{0};       // 0: no limit
@@ -57,8 +58,8 @@ struct CaptureReport;  // capture_report.h
 class CaptureObserver {
  public:
   virtual ~CaptureObserver() = default;
-  // Before the first frame. The ring's descriptor may be duplicated and mapped (RingMemory::open) to outlive the
-  // capture.
+  // Before the first frame. The ring is that of the first queue; its descriptor may be duplicated and mapped
+  // (RingMemory::open) to outlive the capture.
   virtual void begun(const RingMemory& ring, const CaptureReport& report) = 0;
   // Several times a second. port: an error while the device is being started again.
   virtual void turn(const CaptureReport& report, const Result<PortInfo>& port) = 0;
@@ -69,7 +70,7 @@ class CaptureObserver {
 // To a file, or to standard output when path is "-".
 Result<Done> write_text(const std::filesystem::path& path, const std::string& text);
 
-// What of the options is the RAW store's.
+// What of the options is the RAW store's; of one queue.
 struct RawStoreOptions;  // store.h
 RawStoreOptions raw_store_options(const CaptureOptions& options);
 

@@ -24,7 +24,7 @@ void on_signal(int) {
 
 void add_device_options(CLI::App& run, CaptureOptions& o) {
   run.add_option("--device", o.device, "Where frames come from; DEVICES below");
-  run.add_option("--queues", o.port.queues, "Receive queues: 1, 2 or 4; one thread serves them in turn")
+  run.add_option("--queues", o.port.queues, "Receive queues: 1, 2 or 4; each has an engine and a ring of its own")
       ->capture_default_str();
   run.add_option("--queue-size", o.port.rx_ring, "Descriptors per queue, a power of two, 64..32768")
       ->capture_default_str();
@@ -42,7 +42,9 @@ void add_device_options(CLI::App& run, CaptureOptions& o) {
 void add_store_options(CLI::App& run, CaptureOptions& o) {
   auto* out = run.add_option("--out", o.out, "Store in this file; the suffix says how: .pcapng, .pcap or .raw");
   auto* raw =
-      run.add_option("--raw", o.raw, "Store in this directory: RAW files of fixed size with a time index beside each");
+      run.add_option("--raw", o.raw,
+                     "Store in this directory: RAW files of fixed size with a time index beside each; of several\n"
+                     "queues each has files of its own, NAME@QUEUE-00000001.raw");
   raw->excludes(out);
   add_size_option(run, "--file-size", o.ring.segment_bytes, "Size of one RAW file, a multiple of 1M (default 2G)");
   run.add_option_function<std::string>(
@@ -71,7 +73,7 @@ void add_store_options(CLI::App& run, CaptureOptions& o) {
 void add_engine_options(CLI::App& run, CaptureOptions& o) {
   run.add_option("--name", o.name, "Name of the capture: of its socket, files, interface")->capture_default_str();
   add_size_option(run, "--ring", o.ring.data_bytes,
-                  "Shared memory between engine and listeners, a multiple of 1M (default 256M)");
+                  "Shared memory between engine and listeners, of each queue, a multiple of 1M (default 256M)");
   run.add_flag("--poll", o.poll, "Never sleep: for an engine with a CPU of its own");
   run.add_option_function<std::string>(
          "--clock",
@@ -83,8 +85,19 @@ void add_engine_options(CLI::App& run, CaptureOptions& o) {
          "How frames get their time: POLICY[,ticks=tsc|monotonic][,reference=/dev/ptpN], see CLOCK")
       ->type_name("SPEC")
       ->default_str("hybrid");
-  run.add_option_function<unsigned>(
-      "--cpu", [&o](const unsigned& cpu) { o.cpu = cpu; }, "Pin the engine's thread to this CPU");
+  o.cpus.choose = true;
+  run.add_option_function<std::string>(
+         "--cpus",
+         [&o](const std::string& text) {
+           const auto wish = parse_cpu_wish(text);
+           if (!wish) throw CLI::ValidationError("--cpus", wish.error().text);
+           o.cpus = *wish;
+         },
+         "CPUs of the engines. auto: a physical core each, near the device, siblings left alone, when one core is\n"
+         "left for the rest of the machine; none: the scheduler's choice; or a list with one for each queue: 2,3 or "
+         "4-7")
+      ->type_name("auto|none|LIST")
+      ->default_str("auto");
   run.add_option_function<std::string>(
          "--dedup",
          [&o](const std::string& text) {
@@ -173,9 +186,9 @@ CaptureCommand add_run_command(CLI::App& app) {
   CLI::App* run = app.add_subcommand("run", "Capture from a device: stamp, keep in a shared ring, store");
   run->footer(
       std::string() +
-      "Other processes listen with `vigia-capture attach NAME`. SIGINT or SIGTERM ends the capture with everything\n"
-      "written; a second one gives up what the store has not read. Frames that are lost are counted by cause, in the\n"
-      "last lines, the counter file and the pcapng's interface statistics.\n"
+      "Other processes listen with `vigia-capture attach NAME`, to one of several queues with NAME@QUEUE. SIGINT or\n"
+      "SIGTERM ends the capture with everything written; a second one gives up what the store has not read. Frames\n"
+      "that are lost are counted by cause, in the last lines, the counter file and the pcapng's interface statistics.\n"
       "Exit status: 0 done, 1 the device went away or the disk refused data, 2 wrong input.\n"
       "DEVICES\n" +
       port_specs_help() +

@@ -21,10 +21,31 @@ std::uint64_t CaptureReport::port_dropped() const {
   return found == accounts.end() ? 0 : found->second;
 }
 
+namespace {
+
+nlohmann::ordered_json queues_json(const CaptureReport& r) {
+  nlohmann::ordered_json queues = nlohmann::ordered_json::array();
+  for (std::size_t q = 0; q < r.lanes.size(); ++q) {
+    const EngineTotals& lane = r.lanes[q];
+    const nlohmann::ordered_json cpu =
+        q < r.cpus.cpus.size() ? nlohmann::ordered_json(r.cpus.cpus[q]) : nlohmann::ordered_json();
+    queues.push_back({{"queue", q},
+                      {"cpu", cpu},
+                      {"frames", lane.taken},
+                      {"bytes", lane.taken_bytes},
+                      {"ring_full", lane.ring_full},
+                      {"left_in_ring", lane.left_in_ring}});
+  }
+  return queues;
+}
+
+}  // namespace
+
 std::string to_json(const CaptureReport& r) {
   nlohmann::ordered_json listeners = nlohmann::ordered_json::array();
   for (const ListenerState& l : r.listeners) {
     listeners.push_back({{"pid", l.pid},
+                         {"queue", l.queue},
                          {"kind", word(l.kind)},
                          {"joined_at_frame", l.joined.frame},
                          {"read", l.frames_read},
@@ -36,7 +57,7 @@ std::string to_json(const CaptureReport& r) {
                                     {"driver", r.driver},
                                     {"mac", r.mac},
                                     {"api", r.api},
-                                    {"queues", r.queues},
+                                    {"queues", r.lanes.size()},
                                     {"pf_restarts", r.restarts},
                                     {"seconds", r.seconds},
                                     {"frames", r.engine.taken},
@@ -46,6 +67,8 @@ std::string to_json(const CaptureReport& r) {
                                     {"snaplen", r.snaplen},
                                     {"dedup", r.dedup},
                                     {"ring", {{"bytes", r.ring_bytes}, {"hugepages", r.hugepages}}},
+                                    {"cpus", {{"engines", r.cpus.cpus}, {"why", r.cpus.why}}},
+                                    {"per_queue", queues_json(r)},
                                     {"store",
                                      {{"asynchronous", r.store_way.asynchronous},
                                       {"registered", r.store_way.registered},

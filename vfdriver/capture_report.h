@@ -20,15 +20,17 @@ namespace vigia::vf {
 struct CaptureReport {
   std::string name, device, driver, mac, api, file;  // mac: empty: none; file: empty when frames are only counted
   std::string hardware;                              // the port in one line
-  unsigned queues = 0, restarts = 0;                 // restarts of the PF that were survived
+  unsigned restarts = 0;                             // of the PF, that were survived
   bool hugepages = false, running = false;           // running: what the store has not read yet is not lost
   ClockReport clock;
-  EngineTotals engine;
+  EngineTotals engine;              // of all queues
+  std::vector<EngineTotals> lanes;  // of each
+  EngineCpus cpus;
   StoreTotals store;
   StoreWay store_way;
-  std::string store_problem;     // why nothing is stored at the moment; empty: nothing is wrong
-  std::uint64_t first_file = 0;  // number of the capture's first RAW file; 0: none yet
-  std::uint64_t ring_bytes = 0, snaplen = 0;
+  std::string store_problem;                  // why nothing is stored at the moment; empty: nothing is wrong
+  std::uint64_t first_file = 0;               // number of the capture's first RAW file; 0: none yet
+  std::uint64_t ring_bytes = 0, snaplen = 0;  // ring_bytes: of each queue
   std::string dedup;  // how duplicates are found, as parse_duplicate_options() takes it; empty: not at all
   double seconds = 0;
   std::map<std::string, std::uint64_t> accounts;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "hw/accounts.h"
+
 namespace vigia::vf {
 namespace {
 
@@ -11,10 +13,12 @@ namespace {
 constexpr unsigned kIdleLooks = 1000;
 // A bound on every sleep: also how late a stop request is seen, and a lost interrupt costs no more than this.
 constexpr std::chrono::microseconds kMaxSleep{1000};
+// Empty looks between two promises of an engine that stays awake: about a microsecond.
+constexpr unsigned kPromiseLooks = 32;
 
 }  // namespace
 
-Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, Clock& clock, const RingMemory& memory,
+Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, ClockView& clock, const RingMemory& memory,
                const hw::CounterFile& counters, EngineOptions options)
     : ports_(std::move(ports)),
       ring_(ring),
@@ -24,31 +28,35 @@ Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, Clock& clock, const
         options.snaplen = std::min(options.snaplen, memory.geometry().max_captured);
         return options;
       }()),
-      cells_{counters.named("engine.taken"),        counters.named("engine.taken_bytes"),
-             counters.named("engine.ring_full"),    counters.named("engine.appended"),
-             counters.named("engine.left_in_ring"), counters.named("engine.duplicate"),
-             counters.named("engine.marked")} {
+      cells_([&] {
+        const auto cell = [&](const char* name) { return counters.named(hw::accounts::of_lane(name, options.lane)); };
+        return Cells{cell("engine.taken"),    cell("engine.taken_bytes"),  cell("engine.ring_full"),
+                     cell("engine.appended"), cell("engine.left_in_ring"), cell("engine.duplicate"),
+                     cell("engine.marked")};
+      }()) {
   static_assert(kBurst <= Duplicates::kMaxBurst && kBurst <= FrameClock::kMaxBurst);
   if (options_.duplicates) duplicates_.emplace(*options_.duplicates);
 }
 
 std::size_t Engine::burst(RxPort& port) noexcept {
   std::span<RxSegment> room = segments_;
-  if (options_.max_frames != 0) {
+  if (options_.limit) {
     // A frame has one segment or more: never more frames than wanted.
-    room = room.first(std::min<std::uint64_t>(room.size(), options_.max_frames - totals_.taken));
+    room = room.first(options_.limit->claim(room.size()));
     if (room.empty()) return 0;
   }
   stamps_.look();
   const std::size_t n = port.receive(room);
   if (n == 0) {
     stamps_.nothing();
+    if (options_.limit) options_.limit->settle(room.size(), 0);
     return 0;
   }
   const std::size_t frames = append_burst(room.first(n), n == room.size());
   port.release();
   ring_.publish();
   count();
+  if (options_.limit) options_.limit->settle(room.size(), frames);
   return frames;
 }
 
@@ -149,8 +157,17 @@ bool Engine::alive() const noexcept {
   return std::any_of(ports_.begin(), ports_.end(), [](const RxPort* port) { return port->alive(); });
 }
 
+void Engine::promise() noexcept {
+  if (!options_.lane) return;
+  // Release: pairs with MergedReader; what is published already is visible to whoever sees the promise.
+  memory_.header().promise_ns.store(stamps_.promise(), std::memory_order_release);
+}
+
 void Engine::rest(unsigned& idle) noexcept {
-  if (options_.poll || (++idle < kIdleLooks && ports_.front()->worth_spinning())) {
+  ++idle;
+  const bool awake = options_.poll || (idle < kIdleLooks && ports_.front()->worth_spinning());
+  if (!awake || idle % kPromiseLooks == 0) promise();
+  if (awake) {
     _mm_pause();
     return;
   }
@@ -163,7 +180,7 @@ void Engine::run() {
   unsigned idle = 0;
   std::uint64_t turns = 0;
   // Relaxed: only the fact of stopping matters, and when.
-  while (!stop_.load(std::memory_order_relaxed) && !reached_max()) {
+  while (!stop_.load(std::memory_order_relaxed) && !reached_limit()) {
     std::size_t taken = 0;
     for (RxPort* port : ports_) taken += burst(*port);
     if (taken > 0) {
@@ -192,6 +209,7 @@ void Engine::drain() noexcept {
   }
   totals_.left_in_ring = left;
   cells_.left_in_ring.set(left);
+  promise();
 }
 
 EngineTotals Engine::totals() const noexcept {

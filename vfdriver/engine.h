@@ -14,6 +14,7 @@
 #include "hw/counter_file.h"
 #include "vfdriver/duplicates.h"
 #include "vfdriver/frame_clock.h"
+#include "vfdriver/frame_limit.h"
 #include "vfdriver/port.h"
 #include "vfdriver/ring.h"
 
@@ -22,15 +23,24 @@ namespace vigia::vf {
 struct EngineOptions {
   std::uint32_t snaplen = kMaxCaptured;  // bytes kept of a frame; at most the ring's max_captured
   bool poll = false;                     // never sleep: a core of its own
-  std::uint64_t max_frames = 0;          // stop by itself after so many; 0: never
+  FrameLimit* limit = nullptr;           // stop by itself when that is reached; shared by engines; null: never
   unsigned link_mbps = 0;                // of the cable, for stamps; 0: unknown
   // Frames that repeat an earlier one are left out, or kept with a mark. Empty: nobody looks.
   std::optional<DuplicateOptions> duplicates = std::nullopt;
+  // Which one of several engines whose rings are merged: its accounts have names of their own, and when it is idle it
+  // says until when nothing came (RingHeader::promise_ns). Empty: it is the only one.
+  std::optional<unsigned> lane = std::nullopt;
 };
 
 // Numbers of an engine: the ledger's engine.* accounts.
 struct EngineTotals {
   std::uint64_t taken = 0, taken_bytes = 0, ring_full = 0, appended = 0, left_in_ring = 0, duplicate = 0, marked = 0;
+
+  EngineTotals& operator+=(const EngineTotals& other) noexcept {
+    taken += other.taken, taken_bytes += other.taken_bytes, ring_full += other.ring_full, appended += other.appended;
+    left_in_ring += other.left_in_ring, duplicate += other.duplicate, marked += other.marked;
+    return *this;
+  }
 };
 
 // One thread calls run() (or burst()). With several queues it serves them in turn: one thread, one ring, one order of
@@ -42,13 +52,13 @@ class Engine {
   static constexpr std::size_t kBurst = 32;
 
   // ports may come later, by set_ports().
-  Engine(std::vector<RxPort*> ports, RingWriter& ring, Clock& clock, const RingMemory& memory,
+  Engine(std::vector<RxPort*> ports, RingWriter& ring, ClockView& clock, const RingMemory& memory,
          const hw::CounterFile& counters, EngineOptions options);
 
   // While run() is not running: a device that was started again has new ports.
   void set_ports(std::vector<RxPort*> ports) { ports_ = std::move(ports); }
 
-  // Until request_stop(), max_frames, or all ports dead. Never waits for a listener; sleeps only in RxPort::wait.
+  // Until request_stop(), the limit, or all ports dead. Never waits for a listener; sleeps only in RxPort::wait.
   void run();
   // Any thread, signal handlers too. run() returns within one bounded wait.
   void request_stop() noexcept { stop_.store(true, std::memory_order_relaxed); }
@@ -59,7 +69,7 @@ class Engine {
   void restart() noexcept;
 
   // After the device has been stopped and run() has returned, from any one thread: takes what the device had finished,
-  // then counts what is left (max_frames may forbid to take it all). The ring stays open.
+  // then counts what is left (the limit may forbid to take it all). The ring stays open.
   void drain() noexcept;
 
   // Takes one burst of a port; returns the frames taken.
@@ -68,7 +78,7 @@ class Engine {
   // Any thread: as of the last burst.
   EngineTotals totals() const noexcept;
   // Any thread.
-  bool reached_max() const noexcept { return options_.max_frames != 0 && cells_.taken.value() >= options_.max_frames; }
+  bool reached_limit() const noexcept { return options_.limit && options_.limit->reached(); }
 
  private:
   std::size_t append_burst(std::span<const RxSegment> segments, bool full) noexcept;
@@ -85,6 +95,7 @@ class Engine {
   // repeated: counted as duplicate, or kept with a mark.
   void append_any(const Frame& frame, Stamp stamp, bool repeated) noexcept;
   void count() noexcept;
+  void promise() noexcept;
   bool alive() const noexcept;
   void rest(unsigned& idle) noexcept;
 

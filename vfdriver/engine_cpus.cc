@@ -9,6 +9,7 @@
 #include <sys/file.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 
@@ -27,11 +28,11 @@ struct TopologyEnd {
 };
 using Topology = std::unique_ptr<hwloc_topology, TopologyEnd>;
 
-Result<Topology> load_topology() {
+Result<Topology> load_topology(bool devices) {
   hwloc_topology_t raw = nullptr;
   if (hwloc_topology_init(&raw) != 0) return os_error("ask hwloc for the CPUs");
   Topology topology(raw);
-  hwloc_topology_set_io_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_ALL);
+  if (devices) hwloc_topology_set_io_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_IMPORTANT);
   hwloc_topology_set_flags(raw, HWLOC_TOPOLOGY_FLAG_IS_THISSYSTEM | HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING);
   if (hwloc_topology_load(raw) != 0) return os_error("ask hwloc for the CPUs");
   return topology;
@@ -87,8 +88,20 @@ EngineCpus choose_cpus(const std::vector<CpuCore>& cores, unsigned engines, cons
   return out;
 }
 
+std::string pci_address_of(std::string_view spec) {
+  const auto colon = spec.find(':');
+  if (colon == spec.npos) return {};
+  const std::string_view scheme = spec.substr(0, colon), rest = spec.substr(colon + 1);
+  if (scheme == "vfio" || scheme == "uio") return std::string(rest);
+  if (scheme != "packet" && scheme != "xdp") return {};
+  const std::string interface(rest.substr(0, rest.find_first_of("@,")));
+  std::error_code none;
+  // Of an interface that no PCI function carries this is another name, which hwloc does not know.
+  return std::filesystem::read_symlink("/sys/class/net/" + interface + "/device", none).filename();
+}
+
 Result<std::vector<CpuCore>> cores_for(std::string_view device) {
-  auto topology = load_topology();
+  auto topology = load_topology(!device.empty());
   if (!topology) return topology.error();
   const hwloc_const_cpuset_t near = local_cpus(topology->get(), device);
   const std::vector<unsigned> isolated = isolated_cpus();

@@ -30,6 +30,9 @@ struct EngineCpus {
 // or a CPU of a core that no engine has, is left for everybody else; else the scheduler does better.
 EngineCpus choose_cpus(const std::vector<CpuCore>& cores, unsigned engines, const std::vector<unsigned>& taken);
 
+// PCI address of the function that is, or carries, what a device spec names (vf_device.h); empty: there is none.
+std::string pci_address_of(std::string_view spec);
+
 // The cores that this process is allowed to use. device: PCI address of the function, empty: no place.
 Result<std::vector<CpuCore>> cores_for(std::string_view device);
 

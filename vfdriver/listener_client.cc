@@ -98,29 +98,47 @@ Result<Answer> receive_answer(int socket, const std::string& what) {
 
 }  // namespace
 
-Result<Attachment> Attachment::attach(const std::filesystem::path& path, ListenerKind kind) {
+Result<Attachment> Attachment::attach(const std::filesystem::path& path, ListenerKind kind,
+                                      std::optional<unsigned> queue) {
+  Attachment attachment;
+  std::vector<RingReader> readers;
+  const auto queues = attachment.join(path, kind, queue.value_or(0), readers);
+  if (!queues) return queues.error();
+  for (unsigned q = 1; !queue && q < *queues; ++q) {
+    if (auto more = attachment.join(path, kind, q, readers); !more) return more.error();
+  }
+  attachment.reader_ = std::make_unique<MergedReader>(std::move(readers));
+  return attachment;
+}
+
+Result<unsigned> Attachment::join(const std::filesystem::path& path, ListenerKind kind, unsigned queue,
+                                  std::vector<RingReader>& readers) {
   auto connection = wire::connect_to(path);
   if (!connection) return connection.error();
   const std::string what = "attach to capture " + path.string();
-  const wire::Request request{wire::kMagic, wire::Verb::attach, static_cast<std::uint32_t>(kind), 0};
+  const wire::Request request{wire::kMagic, wire::Verb::attach, static_cast<std::uint32_t>(kind), queue};
   if (!wire::send_packet(connection->get(), &request, sizeof(request), {}, 0, {})) return os_error(what);
   auto answer = receive_answer(connection->get(), what);
   if (!answer) return answer.error();
-  if (!answer->fds[0] || !answer->fds[1]) {
+  const wire::Reply& reply = answer->reply;
+  if (!answer->fds[0] || !answer->fds[1] || reply.queues <= queue || reply.queues > wire::kMaxQueues) {
     return Error{std::errc::protocol_error, what + ": the answer came without ring and slot"};
   }
   auto memory = RingMemory::open(std::move(answer->fds[0]));
   if (!memory) return memory.error();
   auto ring = std::make_unique<RingMemory>(std::move(*memory));
-  auto reader =
-      RingReader::create(*ring, std::move(answer->fds[1]), kind, {answer->reply.position, answer->reply.frame});
+  auto reader = RingReader::create(*ring, std::move(answer->fds[1]), kind, {reply.position, reply.frame});
   if (!reader) return reader.error();
-  return Attachment(std::move(*connection), std::move(ring), std::make_unique<RingReader>(std::move(*reader)));
+  connections_.push_back(std::move(*connection));
+  rings_.push_back(std::move(ring));
+  readers.push_back(std::move(*reader));
+  return reply.queues;
 }
 
 bool Attachment::connected() const noexcept {
-  pollfd watched{connection_.get(), POLLIN, 0};
-  return ::poll(&watched, 1, 0) == 0;  // the capture process says nothing more: anything readable is the end
+  // The capture process says nothing more: anything readable is the end, and all its connections end together.
+  pollfd watched{connections_.front().get(), POLLIN, 0};
+  return ::poll(&watched, 1, 0) == 0;
 }
 
 Result<std::string> ask_info(const std::filesystem::path& path) {

@@ -20,9 +20,6 @@ namespace wire = listener_protocol;
 
 namespace {
 
-// Connections at once, joined or not: more than slots, so that info works when all are taken.
-constexpr std::size_t kMaxClients = ListenerTable::kSlots + 16;
-
 int peer_pid(int socket) {
   ucred who{};
   socklen_t size = sizeof(who);
@@ -31,8 +28,8 @@ int peer_pid(int socket) {
 
 }  // namespace
 
-Result<ListenerServer> ListenerServer::create(const std::filesystem::path& path, const RingMemory& ring,
-                                              ListenerTable& table, Describe describe) {
+Result<ListenerServer> ListenerServer::create(const std::filesystem::path& path, std::vector<ServedRing> queues,
+                                              Describe describe) {
   const std::string what = "listen on " + path.string();
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -52,16 +49,11 @@ Result<ListenerServer> ListenerServer::create(const std::filesystem::path& path,
       ::chmod(path.c_str(), 0600) != 0 || ::listen(socket.get(), 16) != 0) {
     return os_error(what);
   }
-  return ListenerServer(std::move(socket), path, ring, table, std::move(describe));
+  return ListenerServer(std::move(socket), path, std::move(queues), std::move(describe));
 }
 
-ListenerServer::ListenerServer(Fd socket, std::filesystem::path path, const RingMemory& ring, ListenerTable& table,
-                               Describe describe)
-    : socket_(std::move(socket)),
-      path_(std::move(path)),
-      ring_(&ring),
-      table_(&table),
-      describe_(std::move(describe)) {}
+ListenerServer::ListenerServer(Fd socket, std::filesystem::path path, std::vector<ServedRing> queues, Describe describe)
+    : socket_(std::move(socket)), path_(std::move(path)), queues_(std::move(queues)), describe_(std::move(describe)) {}
 
 ListenerServer::~ListenerServer() {
   for (Client& client : clients_) drop(client);
@@ -95,9 +87,9 @@ void ListenerServer::serve_once(int timeout_ms) {
 
 void ListenerServer::accept_client() {
   Fd connection{::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
-  if (!connection || clients_.size() >= kMaxClients) return;
+  if (!connection || clients_.size() >= most_clients()) return;
   const int pid = peer_pid(connection.get());
-  clients_.push_back({std::move(connection), pid, -1, {}});
+  clients_.push_back({std::move(connection), pid, -1, 0, {}});
 }
 
 // False: the connection has ended, or says what no listener says.
@@ -112,10 +104,10 @@ bool ListenerServer::answer(Client& client) {
     const wire::Reply reply;
     return wire::send_packet(client.connection.get(), &reply, sizeof(reply), text, 0, {});
   }
-  return request.verb == wire::Verb::attach && client.slot < 0 && admit(client, request.kind);
+  return request.verb == wire::Verb::attach && client.slot < 0 && admit(client, request.kind, request.queue);
 }
 
-bool ListenerServer::admit(Client& client, std::uint32_t kind) {
+bool ListenerServer::admit(Client& client, std::uint32_t kind, std::uint32_t queue) {
   const auto fail = [&client](std::string_view why) {
     wire::Reply reply;
     reply.failed = 1;
@@ -125,32 +117,40 @@ bool ListenerServer::admit(Client& client, std::uint32_t kind) {
       kind != static_cast<std::uint32_t>(ListenerKind::overwritable)) {
     return fail("unknown kind of listener");
   }
-  auto joined = table_->join(*ring_, static_cast<ListenerKind>(kind));
+  if (queue >= queues_.size()) {
+    return fail(fmt::format("there is no queue {}; the capture has {}, counted from 0", queue, queues_.size()));
+  }
+  const ServedRing& served = queues_[queue];
+  auto joined = served.table->join(*served.ring, static_cast<ListenerKind>(kind));
   if (!joined) return fail(joined.error().text);
   client.slot = joined->slot;
+  client.queue = queue;
   client.joined = joined->start;
   wire::Reply reply;
+  reply.queues = static_cast<std::uint32_t>(queues_.size());
   reply.position = joined->start.position;
   reply.frame = joined->start.frame;
-  return wire::send_packet(client.connection.get(), &reply, sizeof(reply), {}, 2, {ring_->fd(), joined->page.get()});
+  return wire::send_packet(client.connection.get(), &reply, sizeof(reply), {}, 2,
+                           {served.ring->fd(), joined->page.get()});
 }
 
 void ListenerServer::drop(Client& client) noexcept {
-  if (client.slot >= 0) table_->leave(static_cast<unsigned>(client.slot));
+  if (client.slot >= 0) queues_[client.queue].table->leave(static_cast<unsigned>(client.slot));
   client.slot = -1;
 }
 
 std::vector<ListenerState> ListenerServer::listeners() const {
   std::vector<ListenerState> all;
-  const RingPoint end = ring_->published();
   for (const Client& client : clients_) {
     if (client.slot < 0) continue;
     const auto slot = static_cast<unsigned>(client.slot);
-    const SlotPage& page = table_->page(slot);
+    const ServedRing& served = queues_[client.queue];
+    const RingPoint end = served.ring->published();
+    const SlotPage& page = served.table->page(slot);
     // Relaxed: numbers for people, from a process that may write anything here.
     const std::uint64_t position = page.position.load(std::memory_order_relaxed);
-    all.push_back({client.pid, *table_->kind(slot), client.joined, end.position - std::min(end.position, position),
-                   page.frames_read.load(std::memory_order_relaxed),
+    all.push_back({client.pid, client.queue, *served.table->kind(slot), client.joined,
+                   end.position - std::min(end.position, position), page.frames_read.load(std::memory_order_relaxed),
                    page.frames_lapped.load(std::memory_order_relaxed)});
   }
   return all;

@@ -6,8 +6,6 @@
 namespace vigia::vf {
 namespace {
 
-// How much of a ring is looked at together: as much as second-level caches hold.
-constexpr std::size_t kPiece = 256 * 1024;
 constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 
 }  // namespace
@@ -18,9 +16,9 @@ MergedReader::MergedReader(std::vector<RingReader> readers) {
   for (RingReader& reader : readers) sources_.emplace_back(std::move(reader));
 }
 
-MergedReader::Source* MergedReader::earliest(bool no_writer) {
+MergedReader::Turn MergedReader::next_turn(bool no_writer) {
   Source* first = nullptr;
-  std::uint64_t first_ns = 0, limit = kNever;
+  std::uint64_t first_ns = 0, limit = kNever;  // of the other queues: what they have, or may still get
   for (Source& source : sources_) {
     if (!fill(source, no_writer)) {
       limit = std::min(limit, source.promise);
@@ -28,18 +26,21 @@ MergedReader::Source* MergedReader::earliest(bool no_writer) {
     }
     const std::uint64_t ns = source.head.stamp.total_ns();
     if (!first || ns < first_ns) {
+      if (first) limit = std::min(limit, first_ns);
       first = &source;
       first_ns = ns;
+    } else {
+      limit = std::min(limit, ns);
     }
   }
-  return first_ns <= limit ? first : nullptr;
+  if (!first || first_ns > limit) return {};
+  return {first, limit};
 }
 
 // Makes the next frame of the ring the head, if there is one; else says until when none can come.
 bool MergedReader::fill(Source& source, bool no_writer) {
   if (source.has_head) return true;
-  source.head_at = source.cursor.consumed();
-  if (source.cursor.next(source.head)) return source.has_head = true;
+  if (source.step()) return true;
   source.reader.advance(source.cursor.consumed() - source.released, std::exchange(source.given, 0));
   const RingHeader& header = source.reader.memory().header();
   // All of this before looking for frames: what is published after the look is later than what was promised before it.
@@ -47,8 +48,8 @@ bool MergedReader::fill(Source& source, bool no_writer) {
   const bool ends = no_writer || source.reader.broken() || source.reader.memory().closed();
   source.promise = ends ? kNever : header.promise_ns.load(std::memory_order_acquire);
   source.cursor = RecordCursor(source.reader.peek(kPiece));
-  source.head_at = source.released = 0;
-  return source.has_head = source.cursor.next(source.head);
+  source.released = 0;
+  return source.step();
 }
 
 // What was given is the writer's again. What was peeked and not given stays valid: a lossless reader's position

@@ -24,17 +24,26 @@ class MergedReader {
   // nothing can be given now. no_writer: the engines are gone, what the rings hold is all there will be.
   template <class Sink>
   std::size_t read(std::size_t max, Sink&& sink, bool no_writer = false) {
+    if (sources_.size() == 1) return read_one(sources_.front().reader, max, sink);
     std::size_t given = 0;
-    for (; given < max; ++given) {
-      Source* const first = earliest(no_writer);
-      if (!first) break;
-      sink(std::as_const(first->head));
-      first->has_head = false;
-      ++first->given;
+    while (given < max) {
+      const Turn turn = next_turn(no_writer);
+      if (!turn.first) break;
+      Source& source = *turn.first;
+      do {
+        sink(std::as_const(source.head));
+        source.has_head = false;
+        ++source.given;
+        ++given;
+      } while (given < max && source.step() && source.head.stamp.total_ns() <= turn.until_ns);
     }
     release();
     return given;
   }
+
+  // In the order in which they were given.
+  std::size_t queues() const noexcept { return sources_.size(); }
+  const RingReader& queue(std::size_t i) const noexcept { return sources_[i].reader; }
 
   // Over all queues.
   RingGap gap() const noexcept;
@@ -48,6 +57,11 @@ class MergedReader {
  private:
   struct Source {
     explicit Source(RingReader r) : reader(std::move(r)) {}
+    // Makes the next frame of what was peeked the head, if there is one.
+    bool step() noexcept {
+      head_at = cursor.consumed();
+      return has_head = cursor.next(head);
+    }
 
     RingReader reader;
     RecordCursor cursor{{}};    // over what was peeked
@@ -59,7 +73,26 @@ class MergedReader {
     bool has_head = false;
   };
 
-  Source* earliest(bool no_writer);
+  // Whose frames are next, up to which stamp; nobody: null.
+  struct Turn {
+    Source* first = nullptr;
+    std::uint64_t until_ns = 0;
+  };
+
+  // How much of a ring is looked at together: as much as second-level caches hold.
+  static constexpr std::size_t kPiece = 256 * 1024;
+
+  template <class Sink>
+  static std::size_t read_one(RingReader& reader, std::size_t max, Sink&& sink) {
+    RecordCursor cursor(reader.peek(kPiece));
+    FrameView frame;
+    std::size_t given = 0;
+    for (; given < max && cursor.next(frame); ++given) sink(std::as_const(frame));
+    reader.advance(cursor.consumed(), given);
+    return given;
+  }
+
+  Turn next_turn(bool no_writer);
   bool fill(Source& source, bool no_writer);
   void release() noexcept;
 

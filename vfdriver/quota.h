@@ -10,9 +10,10 @@
 
 namespace vigia::vf {
 
-// The oldest RAW files of that name that must go so that `room` more bytes fit the quota.
+// The oldest RAW files of that capture, of all its queues, that must go so that `room` more bytes fit the quota. Of
+// several queues (lanes) that are stored side by side the last file of each stays: it may be open.
 std::vector<std::filesystem::path> surplus_files(const std::filesystem::path& directory, std::string_view name,
-                                                 std::uint64_t quota, std::uint64_t room);
+                                                 std::uint64_t quota, std::uint64_t room, unsigned lanes = 1);
 
 // Deletes on a thread of its own: a file system that tells its disk what is free took a third of a second for a file of
 // 2 GiB, in which a fast capture fills its ring. Until then the files hold more than the quota. A single thread uses
@@ -23,7 +24,7 @@ class Quota {
   explicit Quota(std::uint64_t bytes) : bytes_(bytes) {}
 
   // Begins to make room, when the last time is done. Logs how many files go.
-  void make_room(const std::filesystem::path& directory, std::string_view name, std::uint64_t room);
+  void make_room(const std::filesystem::path& directory, std::string_view name, std::uint64_t room, unsigned lanes = 1);
   // From make_room() that deletes until wait().
   bool busy() const { return removal_.valid(); }
   void wait();

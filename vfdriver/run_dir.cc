@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cstdlib>
 
 namespace vigia::vf {
@@ -64,6 +65,26 @@ Result<fs::path> socket_of(std::string_view name_or_path) {
                     path.string(), sizeof(sockaddr_un{}.sun_path) - 1));
   }
   return path;
+}
+
+Result<CaptureTarget> target_of(std::string_view text) {
+  const auto at = text.rfind('@');
+  CaptureTarget target;
+  if (at != text.npos) {
+    const std::string_view digits = text.substr(at + 1);
+    unsigned queue = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), queue);
+    if (!digits.empty() && error == std::errc{} && end == digits.data() + digits.size()) {
+      target.queue = queue;
+      text = text.substr(0, at);
+    } else if (digits.find('/') == digits.npos) {
+      return input_error(fmt::format("capture \"{}\": want NAME, or NAME@QUEUE with a number from 0", text));
+    }
+  }
+  auto socket = socket_of(text);
+  if (!socket) return socket.error();
+  target.socket = std::move(*socket);
+  return target;
 }
 
 std::vector<std::string> known_captures() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,12 @@ Result<std::filesystem::path> make_run_dir();
 // The socket of a capture: a word with a '/' is the socket itself, anything else a name in run_dir(). A name is 1 to 63
 // letters, digits, '-', '_', '.', not beginning with '.'; other names are input errors.
 Result<std::filesystem::path> socket_of(std::string_view name_or_path);
+// A virtual capture device (N 2): NAME is the capture with all its queues, NAME@Q one of them; NAME as for socket_of().
+struct CaptureTarget {
+  std::filesystem::path socket;
+  std::optional<unsigned> queue;  // empty: all
+};
+Result<CaptureTarget> target_of(std::string_view text);
 Result<Done> check_name(std::string_view name);
 
 // Names of the sockets that lie in run_dir(), live or left behind.

@@ -42,6 +42,10 @@ void read_capture(JsonFields fields, ServeConfig& config) {
       fields.fault("dedup", options.error().text);
     }
   }
+  // What the host pulls is read from one ring and one line of files, each frame once across the seam (replay.h).
+  if (const auto queues = fields.integer("queues", 1, 4); queues && *queues != 1) {
+    fields.fault("queues", "a probe captures on one queue; `vigia-capture run --queues` takes several");
+  }
   if (auto ok = validate(config.ring); !ok) fields.fault("ring", ok.error().text);
   if (const auto text = fields.word("clock")) {
     const auto clock = parse_clock_options(*text);

@@ -65,7 +65,9 @@ class CaptureSimulation {
         counters_(std::move(counters)),
         port_(frame_bytes, [this] { return room(); }),
         writer_(ring_, table_),
-        engine_({&port_}, writer_, clock_, ring_, counters_, {options.snaplen, false, options.max_frames}) {}
+        limit_(options.max_frames),
+        engine_({&port_}, writer_, clock_, ring_, counters_,
+                {.snaplen = options.snaplen, .limit = options.max_frames != 0 ? &limit_ : nullptr}) {}
 
   Result<Done> make_store();
   // Far from where the writer would have to drop, and more than the store has on its way to the disk.
@@ -82,6 +84,7 @@ class CaptureSimulation {
   Clock clock_;
   SimulatedPort port_;
   RingWriter writer_;
+  FrameLimit limit_;
   Engine engine_;
   std::unique_ptr<Store> store_;
 };
@@ -103,8 +106,9 @@ Result<Done> CaptureSimulation::make_store() {
   if (options_.raw.empty() && options_.out.empty()) return Done{};
   auto joined = table_.join(ring_, ListenerKind::lossless);
   if (!joined) return joined.error();
-  RingReader reader = RingReader::local(ring_, table_, *joined);
-  auto store = !options_.raw.empty() ? create_raw_store(std::move(reader), raw_store_options(options_), counters_)
+  std::vector<RingReader> reader;
+  reader.push_back(RingReader::local(ring_, table_, *joined));
+  auto store = !options_.raw.empty() ? create_raw_store(std::move(reader[0]), raw_store_options(options_), counters_)
                                      : create_file_store(std::move(reader), options_.out, *format_of(options_.out),
                                                          {"simulated", options_.name, "", clock_.report().text(),
                                                           std::min(options_.snaplen, options_.ring.max_captured)},
@@ -267,6 +271,7 @@ Result<SimulationReport> BlockSimulation::run(StopRequest& stop) {
 
 Result<Done> check_options(Simulation what, const CaptureOptions& o, std::uint32_t frame_bytes) {
   if (auto ok = validate(o); !ok) return ok;
+  if (o.port.queues != 1) return input_error("--queues: a simulation has one queue; leave it away");
   if (what == Simulation::store && o.raw.empty()) return input_error("--simulate store: needs --raw DIR");
   if (frame_bytes < kMinSimulated || frame_bytes > kMaxSimulated) {
     return input_error(fmt::format("--frame-size {}: want {} to {} bytes, FCS not counted", frame_bytes, kMinSimulated,

@@ -4,21 +4,21 @@
 #include <chrono>
 #include <thread>
 
+#include "hw/accounts.h"
 #include "hw/log.h"
 
 namespace vigia::vf {
 namespace {
 
-// How much is read at once: as much as second-level caches hold.
-constexpr std::size_t kPiece = 256 * 1024;
+constexpr std::size_t kPiece = 4096;  // frames
 constexpr std::chrono::microseconds kNap{500};
 // What a killed store loses at most.
 constexpr std::chrono::milliseconds kFlushEvery{200};
 
 class FileStore final : public Store {
  public:
-  FileStore(RingReader reader, std::unique_ptr<FrameWriter> writer, const hw::CounterFile& counters)
-      : Store(counters), reader_(std::move(reader)), writer_(std::move(writer)) {}
+  FileStore(std::vector<RingReader> readers, std::unique_ptr<FrameWriter> writer, const hw::CounterFile& counters)
+      : Store(counters, std::nullopt), reader_(std::move(readers)), writer_(std::move(writer)) {}
 
   void run() override {
     auto last_flush = std::chrono::steady_clock::now();
@@ -41,16 +41,7 @@ class FileStore final : public Store {
 
  private:
   bool write_piece() {
-    const auto bytes = reader_.peek(kPiece);
-    if (bytes.empty()) return false;
-    RecordCursor cursor(bytes);
-    FrameView frame;
-    std::uint64_t frames = 0;
-    while (cursor.next(frame)) {
-      writer_->write(frame);
-      ++frames;
-    }
-    reader_.advance(cursor.consumed(), frames);
+    if (reader_.read(kPiece, [this](const FrameView& frame) { writer_->write(frame); }) == 0) return false;
     tell();
     return true;
   }
@@ -67,17 +58,19 @@ class FileStore final : public Store {
            file.frames_stored(), file.bytes_stored(), file.frames_refused()});
   }
 
-  RingReader reader_;
+  MergedReader reader_;
   std::unique_ptr<FrameWriter> writer_;
   bool complained_ = false;
 };
 
 }  // namespace
 
-Store::Store(const hw::CounterFile& counters)
-    : cells_{counters.named("store.read"),         counters.named("store.lapped"),
-             counters.named("store.unread"),       counters.named("store.stored"),
-             counters.named("store.stored_bytes"), counters.named("store.disk_dropped")} {}
+Store::Store(const hw::CounterFile& counters, std::optional<unsigned> lane)
+    : cells_([&] {
+        const auto cell = [&](const char* name) { return counters.named(hw::accounts::of_lane(name, lane)); };
+        return Cells{cell("store.read"),   cell("store.lapped"),       cell("store.unread"),
+                     cell("store.stored"), cell("store.stored_bytes"), cell("store.disk_dropped")};
+      }()) {}
 
 void Store::count(const StoreTotals& totals) noexcept {
   cells_.read.set(totals.read);
@@ -130,12 +123,12 @@ StoreTotals Store::totals() const noexcept {
           cells_.stored.value(), cells_.stored_bytes.value(), cells_.disk_dropped.value()};
 }
 
-Result<std::unique_ptr<Store>> create_file_store(RingReader reader, const std::filesystem::path& file,
+Result<std::unique_ptr<Store>> create_file_store(std::vector<RingReader> readers, const std::filesystem::path& file,
                                                  FileFormat format, const CaptureDescription& description,
                                                  const hw::CounterFile& counters) {
   auto writer = create_capture_file(file, format, description);
   if (!writer) return writer.error();
-  return std::unique_ptr<Store>(std::make_unique<FileStore>(std::move(reader), std::move(*writer), counters));
+  return std::unique_ptr<Store>(std::make_unique<FileStore>(std::move(readers), std::move(*writer), counters));
 }
 
 }  // namespace vigia::vf

@@ -11,17 +11,24 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "hw/counter_file.h"
 #include "hw/result.h"
 #include "vfdriver/frame_writer.h"
-#include "vfdriver/ring_reader.h"
+#include "vfdriver/merged_reader.h"
 
 namespace vigia::vf {
 
 // The ledger's store.* accounts; frames, unless the name says bytes.
 struct StoreTotals {
   std::uint64_t read = 0, lapped = 0, unread = 0, stored = 0, stored_bytes = 0, disk_dropped = 0;
+
+  StoreTotals& operator+=(const StoreTotals& other) noexcept {
+    read += other.read, lapped += other.lapped, unread += other.unread, stored += other.stored;
+    stored_bytes += other.stored_bytes, disk_dropped += other.disk_dropped;
+    return *this;
+  }
 };
 
 // How the disk is written, for people and programs. Files are counted as they are begun.
@@ -31,6 +38,13 @@ struct StoreWay {
   std::uint64_t files = 0;           // RAW files
   std::uint64_t buffered_files = 0;  // of them: without O_DIRECT, which their file system refused
   std::uint64_t growing_files = 0;   // of them: without reserved space
+
+  // Of several stores: what one of them does is said.
+  StoreWay& operator+=(const StoreWay& other) noexcept {
+    asynchronous |= other.asynchronous, registered |= other.registered;
+    files += other.files, buffered_files += other.buffered_files, growing_files += other.growing_files;
+    return *this;
+  }
 };
 
 // One thread calls run(); the others ask.
@@ -63,7 +77,8 @@ class Store {
   std::uint64_t first_file() const noexcept { return first_file_.load(std::memory_order_relaxed); }
 
  protected:
-  explicit Store(const hw::CounterFile& counters);
+  // lane: whose accounts these are, of several; empty: the only ones.
+  Store(const hw::CounterFile& counters, std::optional<unsigned> lane);
   void count(const StoreTotals& totals) noexcept;
   bool abandoned() const noexcept { return abandoned_.load(std::memory_order_relaxed); }
   void set_problem(std::string text);
@@ -86,8 +101,8 @@ class Store {
   CaptureDescription description_;
 };
 
-// Frame by frame into a file that is created here.
-Result<std::unique_ptr<Store>> create_file_store(RingReader reader, const std::filesystem::path& file,
+// Frame by frame into a file that is created here; of several rings in the order of their stamps.
+Result<std::unique_ptr<Store>> create_file_store(std::vector<RingReader> readers, const std::filesystem::path& file,
                                                  FileFormat format, const CaptureDescription& description,
                                                  const hw::CounterFile& counters);
 
@@ -99,6 +114,9 @@ struct RawStoreOptions {
   std::chrono::milliseconds retry{0};
   std::chrono::milliseconds rotate{0};  // a file that holds something ends when it is that old; 0: only when it is full
   CaptureDescription description{};     // of the first files; describe() replaces it
+  // One of several queues that are stored side by side: its files are NAME@1-00000001.raw and so on. The quota is that
+  // of all of them.
+  unsigned lane = 0, lanes = 1;
 };
 
 // Whole blocks, straight from the ring's memory. The reader is at the beginning of the stream, and the ring's landmarks

@@ -89,6 +89,7 @@ class RawStore final : public Store {
   RingReader reader_;
   const RingMemory& ring_;
   const RawStoreOptions options_;
+  const std::string name_;  // of the files
   const std::uint64_t segment_bytes_;
   BlockQueue queue_;
   std::deque<Block> blocks_;  // in queue_, same order
@@ -112,10 +113,11 @@ class RawStore final : public Store {
 };
 
 RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::CounterFile& counters)
-    : Store(counters),
+    : Store(counters, options.lanes > 1 ? std::optional(options.lane) : std::nullopt),
       reader_(std::move(reader)),
       ring_(reader_.memory()),
       options_(std::move(options)),
+      name_(options_.lanes > 1 ? queue_name(options_.name, options_.lane) : options_.name),
       segment_bytes_(ring_.geometry().segment_bytes),
       queue_({ring_.data(), ring_.geometry().data_bytes}),
       bounce_(allocate_aligned(kBlockBytes + kPage, kPage)),
@@ -132,17 +134,17 @@ Result<Done> RawStore::open_file(std::uint64_t base, RingPoint first) {
   fs::create_directories(options_.directory, failed);
   if (failed) return os_error("create directory " + options_.directory.string(), failed.value());
   // A disk that came late may hold files already.
-  if (first_file() == 0) number_ = last_number(options_.directory, options_.name);
+  if (first_file() == 0) number_ = last_number(options_.directory, name_);
   // Blocks in flight may not show in the size of a file that grows.
   const std::uint64_t hidden = file_ && !file_->reserved() ? blocks_.size() * kBlockBytes : 0;
-  quota_.make_room(options_.directory, options_.name, segment_bytes_ + hidden);
+  quota_.make_room(options_.directory, options_.name, options_.lanes * segment_bytes_ + hidden, options_.lanes);
   const std::uint64_t bytes = segment_bytes_ - base % segment_bytes_;
-  auto file = RawFile::create(options_.directory, options_.name, number_ + 1, bytes, first.frame);
+  auto file = RawFile::create(options_.directory, name_, number_ + 1, bytes, first.frame);
   if ((!file || !file->reserved()) && quota_.busy()) {
     // What goes may be the space that is needed.
     quota_.wait();
     if (file) file->cut(0);
-    file = RawFile::create(options_.directory, options_.name, number_ + 1, bytes, first.frame);
+    file = RawFile::create(options_.directory, name_, number_ + 1, bytes, first.frame);
   }
   if (!file) return file.error();
   ++number_;
@@ -483,10 +485,10 @@ void RawStore::tell(std::uint64_t open_frames, std::uint64_t open_bytes) {
 Result<std::unique_ptr<Store>> create_raw_store(RingReader reader, const RawStoreOptions& options,
                                                 const hw::CounterFile& counters) {
   const std::uint64_t file_bytes = reader.memory().geometry().segment_bytes;
-  if (options.quota != 0 && options.quota < 2 * file_bytes) {
+  if (options.quota != 0 && options.quota < 2 * options.lanes * file_bytes) {
     return input_error(
-        fmt::format("quota {}: must hold at least two files of {} bytes; raise --quota or lower --file-size",
-                    options.quota, file_bytes));
+        fmt::format("quota {}: must hold at least two files of {} bytes{}; raise --quota or lower --file-size",
+                    options.quota, file_bytes, options.lanes > 1 ? " for each queue" : ""));
   }
   auto store = std::make_unique<RawStore>(std::move(reader), options, counters);
   // The first file now: a directory that cannot be written is found before the capture begins.

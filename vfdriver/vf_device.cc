@@ -52,6 +52,8 @@ Result<Done> ring_is_sane(std::string_view what, unsigned n) {
       fmt::format("{} of {} descriptors: use a power of two from {} to {}", what, n, kMinRing, kMaxRing));
 }
 
+}  // namespace
+
 Result<Done> validate(const PortOptions& o) {
   if (o.queues != 1 && o.queues != 2 && o.queues != 4) {
     return input_error(fmt::format("{} receive queues: use 1, 2 or 4", o.queues));
@@ -74,8 +76,6 @@ Result<Done> validate(const PortOptions& o) {
   }
   return Done{};
 }
-
-}  // namespace
 
 bool drives(hw::PciId id) {
   return std::any_of(kModels.begin(), kModels.end(), [id](const Model& model) { return model.id == id; });

@@ -117,6 +117,9 @@ class VfDevice {
 // Whether open_port() has a driver for functions of that id.
 bool drives(hw::PciId id);
 
+// Everything of the options that can be judged without a device; an input error.
+Result<Done> validate(const PortOptions& options);
+
 // Opens and starts the port that spec names. A wrong spec, or an option that this kind of port does not have, is an
 // input error that names the nearest right one.
 Result<std::unique_ptr<VfDevice>> open_port(std::string_view spec, const PortOptions& options);

@@ -9,8 +9,7 @@
 #include <thread>
 
 #include "hw/counter_file.h"
-#include "tests/vfdriver/fake_capture_device.h"
-#include "tests/vfdriver/temp_dir.h"
+#include "tests/vfdriver/capture_fixture.h"
 #include "vfdriver/capture_cli.h"
 #include "vfdriver/cli_values.h"
 #include "vfdriver/listener_server.h"
@@ -21,40 +20,6 @@ namespace vigia::vf {
 namespace {
 
 using std::chrono::milliseconds;
-
-struct CaptureUnderTest {
-  CaptureUnderTest() {
-    options.name = "agent";
-    options.ring.data_bytes = 8 << 20;
-    options.counters = dir / "counters";
-    options.stats_json = dir / "stats.json";
-    options.ready_file = dir / "ready";
-  }
-  void start() {
-    thread = std::thread([this] { result = run_capture(options, stop, device); });
-    while (!std::filesystem::exists(dir / "ready")) std::this_thread::sleep_for(milliseconds(1));
-  }
-  Result<Done>& finish(bool request = true) {
-    if (request) stop.stop = true;
-    thread.join();
-    return result;
-  }
-  void wait_taken(std::uint64_t frames) {
-    while (counters().at("engine.taken") < frames) std::this_thread::sleep_for(milliseconds(2));
-  }
-  std::map<std::string, std::uint64_t> counters() { return must(hw::read_counters(dir / "counters")).values; }
-  nlohmann::json stats() {
-    const auto text = slurp(dir / "stats.json");
-    return nlohmann::json::parse(text.begin(), text.end());
-  }
-
-  TempDir dir;
-  CaptureOptions options;
-  StopRequest stop;
-  FakeDevice device;
-  std::thread thread;
-  Result<Done> result = Done{};
-};
 
 std::uint64_t count_frames(const std::filesystem::path& path) {
   auto reader = must(open_capture(path));
@@ -161,14 +126,7 @@ TEST(Capture, ListenersOfOtherProcessesJoinAndAreReported) {
   EXPECT_EQ(known_captures(), std::vector<std::string>{"agent"});
   EXPECT_TRUE(t.finish());
   std::uint64_t frames = 0;
-  while (!listener.reader().finished()) {
-    RecordCursor cursor(listener.reader().peek(65536 * 2));
-    FrameView view;
-    std::uint64_t n = 0;
-    while (cursor.next(view)) ++n;
-    listener.reader().advance(cursor.consumed(), n);
-    frames += n;
-  }
+  while (!listener.reader().finished()) frames += listener.reader().read(1000, [](const FrameView&) {});
   EXPECT_EQ(frames, 300u) << "also after the capture process has ended";
   EXPECT_TRUE(known_captures().empty());
 }
@@ -191,7 +149,9 @@ TEST(Capture, WrongOptionsAreInputErrors) {
   EXPECT_NE(says([](O& o) { o.out = "x.pcap", o.raw = "d"; }).find("one store"), std::string::npos);
   EXPECT_NE(says([](O& o) { o.snaplen = 0; }).find("--snaplen"), std::string::npos);
   EXPECT_NE(says([](O& o) { o.quota = 1; }).find("--quota"), std::string::npos);
-  EXPECT_NE(says([](O& o) { o.cpu = 100'000; }).find("--cpu"), std::string::npos);
+  EXPECT_NE(says([](O& o) { o.cpus.cpus = {100'000}; }).find("--cpus 100000"), std::string::npos);
+  EXPECT_NE(says([](O& o) { o.cpus.cpus = {0, 0}; }).find("2 CPU(s) for 1 queue(s)"), std::string::npos);
+  EXPECT_NE(says([](O& o) { o.port.queues = 3; }).find("3 receive queues"), std::string::npos);
   EXPECT_NE(says([](O& o) { o.ring.data_bytes = 1000; }).find("ring"), std::string::npos);
 }
 

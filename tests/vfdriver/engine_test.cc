@@ -218,10 +218,11 @@ TEST(Engine, NeverWaitsForALosslessListener) {
 
 TEST(Engine, StopsAtExactlyTheNumberOfFramesAsked) {
   for (const std::uint64_t limit : {1u, 31u, 32u, 33u, 100u}) {
-    EngineUnderTest t({.max_frames = limit});
+    FrameLimit frames(limit);
+    EngineUnderTest t({.limit = &frames});
     t.port.offered = 1000;
     t.engine.run();
-    EXPECT_TRUE(t.engine.reached_max());
+    EXPECT_TRUE(t.engine.reached_limit());
     EXPECT_EQ(t.engine.totals().taken, limit);
     t.engine.drain();
     EXPECT_EQ(t.engine.totals().taken, limit) << "draining respects the limit";

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <thread>
 #include <vector>
 
@@ -14,13 +15,14 @@
 
 namespace vigia::vf {
 
-// Delivers frame_of(0, size), frame_of(1, size), ... up to `offered`, in segments of at most segment_bytes.
+// Delivers frames numbered first, first + 1, ... up to `offered` of them, in segments of at most segment_bytes.
 class FakePort final : public RxPort {
  public:
   std::atomic<std::uint64_t> offered{0};  // frames that the device has written
   std::atomic<bool> dead{false};
   std::uint32_t frame_bytes = 60, segment_bytes = 2048, beyond = 0;
   std::size_t largest_burst = 1u << 30;
+  std::uint64_t first = 0;
   std::uint64_t taken = 0, released = 0, bursts = 0;
 
   std::size_t receive(std::span<RxSegment> out) noexcept override {
@@ -28,8 +30,9 @@ class FakePort final : public RxPort {
     std::size_t n = 0;
     while (n + pieces <= std::min(out.size(), largest_burst) && taken < offered.load(std::memory_order_acquire)) {
       auto& frame = frames_[taken % frames_.size()];
-      if (frame.size() != frame_bytes) frame = frame_of(taken, frame_bytes);
-      std::memcpy(frame.data(), &taken, sizeof(taken));
+      const std::uint64_t number = first + taken;
+      if (frame.size() != frame_bytes) frame = frame_of(number, frame_bytes);
+      std::memcpy(frame.data(), &number, sizeof(number));
       for (std::uint32_t at = 0; at < frame_bytes; at += segment_bytes) {
         const std::uint32_t length = std::min(segment_bytes, frame_bytes - at);
         out[n++] = {frame.data() + at, length, at + length == frame_bytes, 0};
@@ -51,12 +54,19 @@ class FakePort final : public RxPort {
 
 class FakeDevice final : public VfDevice {
  public:
-  FakePort port;
+  // The frames of queue q are numbered from q << 32 on.
+  explicit FakeDevice(unsigned queues = 1) : ports(queues), port(ports.front()), granted(queues) {
+    for (std::uint64_t q = 0; q < queues; ++q) ports[q].first = q << 32;
+  }
+
+  std::deque<FakePort> ports;
+  FakePort& port;
+  std::atomic<unsigned> granted;
   std::atomic<Health> state{Health::good};
   unsigned starts = 0, stops = 0, failing_starts = 0;
 
-  unsigned queues() const override { return 1; }
-  RxPort& queue(unsigned) override { return port; }
+  unsigned queues() const override { return granted; }
+  RxPort& queue(unsigned i) override { return ports[i]; }
   TxPort* tx() override { return nullptr; }
   Result<Done> start() override {
     if (failing_starts > 0) {
@@ -78,7 +88,7 @@ class FakeDevice final : public VfDevice {
     info.device = "fake:0";
     info.driver = "fakevf";
     info.api = "1.5";
-    info.queues = 1;
+    info.queues = granted;
     return info;
   }
 };

@@ -17,13 +17,21 @@
 namespace vigia::vf {
 namespace {
 
+// Of one queue: whole frames, one after the other from that index on.
+std::uint64_t read_frames(MergedReader& reader, std::uint64_t first) {
+  return reader.read(1'000'000, [next = first](const FrameView& view) mutable {
+    EXPECT_TRUE(is_frame(view, next)) << next;
+    ++next;
+  });
+}
+
 using std::chrono::milliseconds;
 
 struct ServerUnderTest {
   ServerUnderTest()
-      : path(dir / "x.sock"),
-        server(must(
-            ListenerServer::create(path, ring.memory, ring.table, [] { return std::string("{\"name\":\"x\"}"); }))) {}
+      : path(dir / "x.sock"), server(must(ListenerServer::create(path, {{&ring.memory, &ring.table}}, [] {
+          return std::string("{\"name\":\"x\"}");
+        }))) {}
 
   // Serves while another thread talks to it.
   template <class Talk>
@@ -55,7 +63,7 @@ TEST(ListenerServer, AttachedListenerReadsAndLeaves) {
   EXPECT_EQ(t.server.listeners()[0].joined.frame, 1u);
   for (int i = 0; i < 5; ++i) t.ring.append(100);
   t.ring.writer.publish();
-  EXPECT_EQ(read_all(attached->reader()), 5u);
+  EXPECT_EQ(read_frames(attached->reader(), 1), 5u);
   EXPECT_EQ(t.server.listeners()[0].frames_read, 5u);
   EXPECT_EQ(t.server.listeners()[0].behind_bytes, 0u);
   EXPECT_TRUE(attached->connected());
@@ -119,13 +127,13 @@ TEST(ListenerServer, EndOfTheCaptureProcessIsSeen) {
   const auto path = t->path;
   t.reset();
   EXPECT_FALSE(attached->connected());
-  EXPECT_EQ(read_all(attached->reader()), 1u) << "what was published can still be read";
+  EXPECT_EQ(read_frames(attached->reader(), 0), 1u) << "what was published can still be read";
   EXPECT_FALSE(std::filesystem::exists(path)) << "the socket is removed";
 }
 
 TEST(ListenerServer, LiveSocketIsRefusedAStaleOneReplaced) {
   ServerUnderTest t;
-  const auto second = ListenerServer::create(t.path, t.ring.memory, t.ring.table, {});
+  const auto second = ListenerServer::create(t.path, {{&t.ring.memory, &t.ring.table}}, {});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().exit_status(), 2);
   EXPECT_NE(second.error().text.find("is running"), std::string::npos);
@@ -137,7 +145,7 @@ TEST(ListenerServer, LiveSocketIsRefusedAStaleOneReplaced) {
     stale.native().copy(address.sun_path, sizeof(address.sun_path) - 1);
     ASSERT_EQ(::bind(left_behind.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
   }
-  EXPECT_TRUE(ListenerServer::create(stale, t.ring.memory, t.ring.table, {}));
+  EXPECT_TRUE(ListenerServer::create(stale, {{&t.ring.memory, &t.ring.table}}, {}));
 }
 
 TEST(ListenerServer, NonsenseEndsTheConnectionOnly) {
@@ -174,6 +182,82 @@ TEST(RunDir, NamesAndPaths) {
   EXPECT_EQ(longer.error().exit_status(), 2);
   ASSERT_TRUE(make_run_dir());
   EXPECT_EQ(std::filesystem::status(run_dir()).permissions(), std::filesystem::perms::owner_all);
+}
+
+TEST(RunDir, TargetsNameACaptureOrOneOfItsQueues) {
+  TempDir dir;
+  struct Case {
+    const char* text;
+    std::filesystem::path socket;  // empty: refused
+    std::optional<unsigned> queue;
+  };
+  const Case cases[] = {
+      {"agent", dir / "run/agent.sock", {}},
+      {"agent@0", dir / "run/agent.sock", 0},
+      {"agent@13", dir / "run/agent.sock", 13},
+      {"./a.sock", "./a.sock", {}},
+      {"./a.sock@2", "./a.sock", 2},
+      {"/run/a@b/c.sock", "/run/a@b/c.sock", {}},
+      {"agent@", {}, {}},
+      {"agent@x", {}, {}},
+      {"agent@-1", {}, {}},
+      {"agent@1x", {}, {}},
+      {"agent@1@2", {}, {}},
+      {"agent@99999999999", {}, {}},
+      {"@1", {}, {}},
+  };
+  for (const Case& c : cases) {
+    const auto target = target_of(c.text);
+    ASSERT_EQ(static_cast<bool>(target), !c.socket.empty()) << c.text;
+    if (target) {
+      EXPECT_EQ(target->socket, c.socket) << c.text;
+      EXPECT_EQ(target->queue, c.queue) << c.text;
+    } else {
+      EXPECT_EQ(target.error().exit_status(), 2) << c.text;
+    }
+  }
+}
+
+// Two queues: a listener joins both, or one of them.
+TEST(ListenerServer, EachQueueHasItsOwnRingAndSlots) {
+  TempDir dir;
+  RingUnderTest first, second;
+  auto server =
+      must(ListenerServer::create(dir / "x.sock", {{&first.memory, &first.table}, {&second.memory, &second.table}},
+                                  [] { return std::string("{}"); }));
+  std::optional<Attachment> both, one;
+  std::atomic<bool> done{false};
+  std::thread talk([&] {
+    both.emplace(must(Attachment::attach(dir / "x.sock", ListenerKind::lossless)));
+    one.emplace(must(Attachment::attach(dir / "x.sock", ListenerKind::overwritable, 1)));
+    const auto none = Attachment::attach(dir / "x.sock", ListenerKind::lossless, 2);
+    EXPECT_FALSE(none);
+    if (!none) EXPECT_NE(none.error().text.find("no queue 2; the capture has 2"), std::string::npos);
+    done = true;
+  });
+  while (!done) server.serve(milliseconds(2));
+  talk.join();
+  server.serve(milliseconds(2));
+  const auto listeners = server.listeners();
+  ASSERT_EQ(listeners.size(), 3u);
+  EXPECT_EQ(listeners[0].queue + listeners[1].queue + listeners[2].queue, 2u);
+  for (int i = 0; i < 3; ++i) first.append(100);
+  for (int i = 0; i < 5; ++i) second.append(100);
+  for (RingUnderTest* ring : {&first, &second}) ring->writer.close();
+  EXPECT_EQ(one->reader().read(100, [](const FrameView&) {}), 5u);
+  std::uint64_t last = 0;
+  EXPECT_EQ(both->reader().read(100,
+                                [&](const FrameView& view) {
+                                  EXPECT_GE(view.stamp.total_ns(), last);
+                                  last = view.stamp.total_ns();
+                                }),
+            8u);
+  EXPECT_EQ(both->reader().queue(0).frames_read(), 3u);
+  EXPECT_EQ(both->reader().queue(1).frames_read(), 5u);
+  both.reset();
+  server.serve(milliseconds(5));
+  ASSERT_EQ(server.listeners().size(), 1u);
+  EXPECT_FALSE(first.table.kind(0)) << "both slots are free again";
 }
 
 TEST(Attach, NobodyThereIsSaid) {

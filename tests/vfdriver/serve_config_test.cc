@@ -79,6 +79,8 @@ TEST(ServeConfig, FaultsNameFileAndKey) {
       {R"({"name": "a", "capture": {"max_file": "1000"}})", "capture.ring: "},
       {R"({"name": "a", "capture": {"quota": "100M"}})", "capture.quota: must hold at least two files"},
       {R"({"name": "a", "capture": {"dedup": "bytes=8"}})", "capture.dedup: \"bytes=8\": want bytes=16 to"},
+      {R"({"name": "a", "capture": {"queues": 2}})", "capture.queues: a probe captures on one queue"},
+      {R"({"name": "a", "capture": {"queues": 0}})", "capture.queues: want a whole number from 1 to 4"},
       {R"({"name": "a", "capture": []})", "capture: want an object in braces"},
       {R"({"name": "a", "storage": {"mode": "nfs"}})", "storage.mode: \"nfs\" is none of: virtio, passthrough, none"},
       {R"({"name": "a", "storage": {"mode": "non"}})", "did you mean none?"},

@@ -37,8 +37,13 @@ struct StoreUnderTest {
     store = must(create_raw_store(ring.join(kind), options, counters));
   }
   void file(const std::filesystem::path& path, ListenerKind kind = ListenerKind::lossless) {
-    store = must(create_file_store(ring.join(kind), path, *format_of(path),
+    store = must(create_file_store(readers(kind), path, *format_of(path),
                                    {"hardware", "agent", "rx of web", "clock: test", 65535}, counters));
+  }
+  std::vector<RingReader> readers(ListenerKind kind) {
+    std::vector<RingReader> all;
+    all.push_back(ring.join(kind));
+    return all;
   }
   void start() {
     thread = std::thread([this] { store->run(); });

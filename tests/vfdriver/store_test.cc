@@ -394,7 +394,7 @@ TEST(RawStore, ADiskThatRefusesFromTheStartIsTakenLater) {
 
 TEST(Store, UnwritablePlacesAreRefusedAtOnce) {
   StoreUnderTest t;
-  EXPECT_FALSE(create_file_store(t.ring.join(ListenerKind::lossless), "/proc/nowhere/a.pcapng", FileFormat::pcapng, {},
+  EXPECT_FALSE(create_file_store(t.readers(ListenerKind::lossless), "/proc/nowhere/a.pcapng", FileFormat::pcapng, {},
                                  t.counters));
   EXPECT_FALSE(create_raw_store(t.ring.join(ListenerKind::lossless), {"/proc/nowhere", "x", 0}, t.counters));
 }
