@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <deque>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -127,7 +128,7 @@ TEST_P(OnSoftnicQueues, EveryFrameOnceToEachListenerWhateverBecomesOfOthers) {
   stop.stop = true;
   capture.join();
   ASSERT_TRUE(result) << result.error().text;
-  (*starter)->stop();
+  EXPECT_TRUE((*starter)->stop());
   nic.stop();
 
   EXPECT_EQ(nic.account("vf0.written"), kFrames);
