@@ -89,7 +89,7 @@ class RawStore final : public Store {
   RingReader reader_;
   const RingMemory& ring_;
   const RawStoreOptions options_;
-  const std::string name_;  // of the files
+  const std::string name_ = options_.lanes > 1 ? queue_name(options_.name, options_.lane) : options_.name;
   const std::uint64_t segment_bytes_;
   BlockQueue queue_;
   std::deque<Block> blocks_;  // in queue_, same order
@@ -117,7 +117,6 @@ RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::Counter
       reader_(std::move(reader)),
       ring_(reader_.memory()),
       options_(std::move(options)),
-      name_(options_.lanes > 1 ? queue_name(options_.name, options_.lane) : options_.name),
       segment_bytes_(ring_.geometry().segment_bytes),
       queue_({ring_.data(), ring_.geometry().data_bytes}),
       bounce_(allocate_aligned(kBlockBytes + kPage, kPage)),
@@ -487,7 +486,7 @@ Result<std::unique_ptr<Store>> create_raw_store(RingReader reader, const RawStor
   const std::uint64_t file_bytes = reader.memory().geometry().segment_bytes;
   if (options.quota != 0 && options.quota < 2 * options.lanes * file_bytes) {
     return input_error(
-        fmt::format("quota {}: must hold at least two files of {} bytes{}; raise --quota or lower --file-size",
+        fmt::format("quota {}: must hold at least two files of {} bytes{}; raise it or lower --file-size",
                     options.quota, file_bytes, options.lanes > 1 ? " for each queue" : ""));
   }
   auto store = std::make_unique<RawStore>(std::move(reader), options, counters);

@@ -210,7 +210,12 @@ TEST(Cli, ConvertAndInfo) {
   EXPECT_EQ(run_cli(add_attach_command, {"attach", "nobody"}), 1);
   EXPECT_EQ(run_cli(add_attach_command, {"attach", "nobody", "--write", "x.doc"}), 2);
   EXPECT_EQ(run_cli(add_run_command, {"run", "--device", "fake:0", "--ring", "3Q"}), 2);
+  EXPECT_EQ(run_cli(add_attach_command, {"attach", "nobody@1"}), 1);
+  EXPECT_EQ(run_cli(add_attach_command, {"attach", "nobody@x"}), 2);
   EXPECT_EQ(run_cli(add_run_command, {"run", "--device", "fake:0", "--name", "a b"}), 2);
+  EXPECT_EQ(run_cli(add_run_command, {"run", "--device", "fake:0", "--cpus", "some"}), 2);
+  EXPECT_EQ(run_cli(add_run_command, {"run", "--device", "fake:0", "--queues", "2", "--cpus", "0"}), 2);
+  EXPECT_EQ(run_cli(add_run_command, {"run", "--simulate", "capture", "--queues", "2"}), 2);
 }
 
 // Of any content.
@@ -255,25 +260,28 @@ TEST(Cli, SimulateAndExtract) {
 }
 
 TEST(Cli, AttachCountsAndWrites) {
-  CaptureUnderTest t;
+  CaptureUnderTest t(2);
   t.start();
   std::thread feed([&] {
     while (!t.stop.stop) {
-      t.device.port.offered += 10;
+      for (FakePort& port : t.device.ports) port.offered += 10;
       std::this_thread::sleep_for(milliseconds(1));
     }
   });
   EXPECT_EQ(run_cli(add_attach_command,
                     {"attach", "agent", "--count", "100", "--write", t.dir / "look.pcapng", "--lossless"}),
             0);
+  EXPECT_EQ(run_cli(add_attach_command, {"attach", "agent@1", "--count", "50", "--write", t.dir / "one.pcap"}), 0);
+  EXPECT_EQ(run_cli(add_attach_command, {"attach", "agent@2"}), 1) << "there is none";
   t.stop.stop = true;
   feed.join();
   EXPECT_TRUE(t.finish());
-  auto reader = must(open_capture(t.dir / "look.pcapng"));
+  EXPECT_EQ(frames_in(t.dir / "look.pcapng"), 100u);
+  auto reader = must(open_capture(t.dir / "one.pcap"));
   FrameView view;
-  while (must(reader->next(view))) {
-  }
-  EXPECT_EQ(reader->report().frames, 100u);
+  while (must(reader->next(view)))
+    EXPECT_EQ(view.bytes[4], std::byte{1}) << "frames of queue 1 are numbered from 1 << 32";
+  EXPECT_EQ(reader->report().frames, 50u);
 }
 
 }  // namespace

@@ -57,6 +57,18 @@ TEST(EngineCpus, Wishes) {
   }
 }
 
+TEST(EngineCpus, WhichFunctionASpecMeans) {
+  const std::pair<const char*, const char*> cases[] = {{"vfio:0000:01:10.0", "0000:01:10.0"},
+                                                       {"uio:01:10.0", "01:10.0"},
+                                                       {"vfio-user:/run/vf0.sock", ""},
+                                                       {"file:a.pcap,rate=max", ""},
+                                                       {"packet:lo", ""},
+                                                       {"xdp:no-such-interface@1", ""},
+                                                       {"packet:../../..", ""},
+                                                       {"", ""}};
+  for (const auto& [spec, address] : cases) EXPECT_EQ(pci_address_of(spec), address) << spec;
+}
+
 TEST(EngineCpus, ThisMachinesCoresAreThoseWeMayUse) {
   cpu_set_t allowed;
   ASSERT_EQ(::sched_getaffinity(0, sizeof(allowed), &allowed), 0);
