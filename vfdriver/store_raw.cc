@@ -35,8 +35,7 @@ constexpr std::chrono::milliseconds kLongestWait{100};
 constexpr std::chrono::milliseconds kFlushEvery{200};
 // Unit of O_DIRECT writes that every disk accepts.
 constexpr std::uint64_t kPage = 4096;
-// Less is full again before it is worth an attempt.
-constexpr std::uint64_t kRoomToGoOn = 4 * kBlockBytes;
+constexpr std::uint64_t kRoomToGoOn = 4 * kBlockBytes;  // less is full again before it is worth an attempt
 
 class RawStore final : public Store {
  public:
