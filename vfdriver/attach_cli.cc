@@ -21,7 +21,6 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::size_t kPiece = 4096;  // frames
-constexpr std::chrono::microseconds kNap{500};
 constexpr std::chrono::milliseconds kFlushEvery{200};
 
 struct AttachOptions {
@@ -79,6 +78,7 @@ void Listener::tell_gap() {
 }
 
 Result<Done> Listener::run(const std::atomic<bool>& stop) {
+  const auto nap = nap_beside(attachment_.reader().queue(0).memory().geometry());
   auto last_flush = steady_clock::now();
   // Relaxed: a flag, orders nothing.
   while (!stop.load(std::memory_order_relaxed) && !enough()) {
@@ -102,7 +102,7 @@ Result<Done> Listener::run(const std::atomic<bool>& stop) {
       end_ = "capture process died";
       break;
     }
-    std::this_thread::sleep_for(kNap);
+    std::this_thread::sleep_for(nap);
   }
   tell_gap();
   if (!writer_) return Done{};

@@ -13,6 +13,8 @@ namespace {
 constexpr unsigned kIdleLooks = 1000;
 // A bound on every sleep: also how late a stop request is seen, and a lost interrupt costs no more than this.
 constexpr std::chrono::microseconds kMaxSleep{1000};
+// The same for an engine that nothing but a stop request can keep waiting.
+constexpr std::chrono::microseconds kLongSleep{20'000};
 // Empty looks between two promises of an engine that stays awake: about a microsecond.
 constexpr unsigned kPromiseLooks = 32;
 
@@ -171,8 +173,10 @@ void Engine::rest(unsigned& idle) noexcept {
     _mm_pause();
     return;
   }
-  // One queue's signal ends the sleep early; with several the bound keeps the others' wait short.
-  ports_.front()->wait(kMaxSleep / static_cast<int>(ports_.size()));
+  // One queue's signal ends the sleep early; with several the bound keeps the others' wait short. Where the kernel
+  // wakes the engine, no signal is lost; but a merged reader waits for this engine's promises.
+  const bool alone = ports_.size() == 1 && !options_.lane && !ports_.front()->worth_spinning();
+  ports_.front()->wait(alone ? kLongSleep : kMaxSleep / static_cast<int>(ports_.size()));
 }
 
 void Engine::run() {

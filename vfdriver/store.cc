@@ -11,7 +11,6 @@ namespace vigia::vf {
 namespace {
 
 constexpr std::size_t kPiece = 4096;  // frames
-constexpr std::chrono::microseconds kNap{500};
 // What a killed store loses at most.
 constexpr std::chrono::milliseconds kFlushEvery{200};
 
@@ -21,11 +20,12 @@ class FileStore final : public Store {
       : Store(counters, std::nullopt), reader_(std::move(readers)), writer_(std::move(writer)) {}
 
   void run() override {
+    const auto nap = nap_beside(reader_.queue(0).memory().geometry());
     auto last_flush = std::chrono::steady_clock::now();
     while (!abandoned() && !reader_.broken()) {
       const bool idle = !write_piece();
       if (idle && reader_.finished()) break;
-      if (idle) std::this_thread::sleep_for(kNap);
+      if (idle) std::this_thread::sleep_for(nap);
       const auto now = std::chrono::steady_clock::now();
       if (now - last_flush < kFlushEvery) continue;
       writer_->flush();

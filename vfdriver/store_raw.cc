@@ -29,7 +29,6 @@ using std::chrono::steady_clock;
 
 namespace {
 
-constexpr std::chrono::microseconds kNap{500};
 // How late an abandoned store notices it while the disk is slow.
 constexpr std::chrono::milliseconds kLongestWait{100};
 constexpr std::chrono::milliseconds kFlushEvery{200};
@@ -87,6 +86,7 @@ class RawStore final : public Store {
 
   RingReader reader_;
   const RingMemory& ring_;
+  const std::chrono::microseconds nap_;  // when there is nothing to do
   const RawStoreOptions options_;
   const std::string name_ = options_.lanes > 1 ? queue_name(options_.name, options_.lane) : options_.name;
   const std::uint64_t segment_bytes_;
@@ -115,6 +115,7 @@ RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::Counter
     : Store(counters, options.lanes > 1 ? std::optional(options.lane) : std::nullopt),
       reader_(std::move(reader)),
       ring_(reader_.memory()),
+      nap_(nap_beside(ring_.geometry())),
       options_(std::move(options)),
       segment_bytes_(ring_.geometry().segment_bytes),
       queue_({ring_.data(), ring_.geometry().data_bytes}),
@@ -186,7 +187,7 @@ bool RawStore::step() {
     discard(closed);
     if (closed) return false;
     try_again();
-    std::this_thread::sleep_for(kNap);
+    std::this_thread::sleep_for(nap_);
     return true;
   }
   if (!closed && rotation_due(end)) {
@@ -202,7 +203,7 @@ bool RawStore::step() {
     return true;
   }
   if (!queue_.empty()) {
-    take_completion(queue_.full() ? std::chrono::microseconds(kLongestWait) : kNap);
+    take_completion(queue_.full() ? std::chrono::microseconds(kLongestWait) : nap_);
     return true;
   }
   if (closed) return false;
@@ -211,7 +212,7 @@ bool RawStore::step() {
     write_open_block(end, false);
     last_flush_ = now;
   }
-  std::this_thread::sleep_for(kNap);
+  std::this_thread::sleep_for(nap_);
   return true;
 }
 
@@ -369,7 +370,7 @@ void RawStore::rotate(const RingPoint& end) {
     if (end.position >= next_ + kBlockBytes) {
       begin_block();
     } else {
-      std::this_thread::sleep_for(kNap);
+      std::this_thread::sleep_for(nap_);
     }
     return;
   }

@@ -75,7 +75,7 @@ def peer_rate(context, folder, huge, sock, packed, seconds):
 
 def our_rate(context, folder, sock, kind, seconds):
     stats = os.path.join(folder, "stats.json")
-    done = subprocess.run([context.bin("vigia-capture"), "run", "--device", f"vhost-user:{sock},ring={kind}", "--poll", "--cpu", "1",
+    done = subprocess.run([context.bin("vigia-capture"), "run", "--device", f"vhost-user:{sock},ring={kind}", "--poll", "--cpus", "1",
                            "--queue-size", "1024", "--for", f"{seconds}s", "--stats-json", stats], capture_output=True, text=True,
                           check=False, env=os.environ | {"VIGIA_RUN_DIR": folder})
     if done.returncode != 0:
