@@ -46,7 +46,8 @@ class Guest:
         """Returns the seconds from the start of QEMU to a shell that answers."""
         begin = time.monotonic()
         log = open(self.folder / f"{self.name}.qemu", "ab")
-        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                        start_new_session=True)  # Ctrl-C is the lab's, which ends it
         try:
             self.shell.open(seconds)
         except Failed as e:
