@@ -13,20 +13,28 @@ def libraries(program: Path) -> list[Path]:
     return [Path(path) for path in re.findall(r"(/\S+) \(0x", text)]
 
 
+# Run from the guest's memory: from a shared folder each page is a message. What was built anew is copied anew.
+COMMAND = """#!/bin/sh
+[ -e /opt/vigia/{name} ] && [ ! {built} -nt /opt/vigia/{name} ] || {{ cp -p {built} /opt/vigia/{name}.$$ && mv /opt/vigia/{name}.$$ /opt/vigia/{name}; }}
+exec /opt/vigia/lib/ld-linux-x86-64.so.2 --library-path /opt/vigia/lib /opt/vigia/{name} "$@"
+"""
+ENVIRONMENT = """export PATH=/lab/bin:$PATH HOME=/root VIGIA_IMAGES=/images VIGIA_ACCELERATOR=tcg VIGIA_DATA=/data
+cd /root
+"""
+# Run once, when the folder is there.
+UNPACK = "mkdir -p /opt/vigia && cp -r /lab/lib /opt/vigia/"
+
+
 def stage_programs(built: Path, share: Path, inside: str) -> None:
-    """built: the folder of programs, seen in the guest as inside. share (in the guest /lab) gets lib and bin, whose commands
-    run what lies in built at that time; tests (test_*) too, where there are any."""
+    """built: the folder of programs, seen in the guest as inside. share (in the guest /lab) gets their libraries, and bin,
+    whose commands run what lies in built at that time; tests (test_*) too, where there are any."""
     (share / "bin").mkdir(exist_ok=True)
     (share / "lib").mkdir(exist_ok=True)
-    programs = [built / name for name in PROGRAMS if (built / name).exists()] + sorted(built.glob("test_*"))
-    for program in programs:
+    for program in [built / name for name in PROGRAMS if (built / name).exists()] + sorted(built.glob("test_*")):
         for library in libraries(program):
-            target = share / "lib" / library.name
-            if not target.exists() or target.stat().st_mtime < library.stat().st_mtime:
-                shutil.copy2(library, target)
+            if not (share / "lib" / library.name).exists():
+                shutil.copy2(library, share / "lib")
         command = share / "bin" / program.name
-        command.write_text("#!/bin/sh\nexec /lab/lib/ld-linux-x86-64.so.2 --library-path /lab/lib "
-                           f'{inside}/{program.name} "$@"\n')
+        command.write_text(COMMAND.format(built=f"{inside}/{program.name}", name=program.name))
         command.chmod(0o755)
-    (share / "environment").write_text("export PATH=/lab/bin:$PATH HOME=/root VIGIA_IMAGES=/images VIGIA_ACCELERATOR=tcg "
-                                       "VIGIA_DATA=/data\ncd /root\n")
+    (share / "environment").write_text(ENVIRONMENT)
