@@ -18,6 +18,8 @@ PF_MAC = "52:54:00:12:34:00"
 VFS = 7  # that QEMU's 82576 has
 # Where the NIC's driver may be looked at beside its back (iomem), and DMA of the kernel itself is not translated (iommu=pt).
 CMDLINE = "intel_iommu=on iommu=pt iomem=relaxed"
+# For a kernel's command line: as a root port without ACS, all that is behind it is one IOMMU group.
+NO_ACS = "pci=disable_acs_redir=pci:1b36:c"
 
 
 def vf(index: int) -> str:
@@ -33,13 +35,10 @@ class Done:
 
 
 class Host(Guest):
-    """options: memory_mib, cpus; cmdline: of the kernel, beside what the image wants; iommu, acs: whether the machine has
-    that; a root port without ACS puts all that is behind it into one IOMMU group."""
+    """options: memory_mib, cpus; cmdline: of the kernel, beside what the image wants; iommu: whether the machine has one."""
 
-    def __init__(self, folder: Path, memory_mib: int = 3072, cpus: int = 2, cmdline: str = CMDLINE, iommu: bool = True,
-                 acs: bool = True):
+    def __init__(self, folder: Path, memory_mib: int = 3072, cpus: int = 2, cmdline: str = CMDLINE, iommu: bool = True):
         super().__init__(folder, "host", "host", [], memory_mib, cpus, iommu, cmdline)
-        self.acs = acs
         self.share = folder / "lab"
         self.jobs = 0
 
@@ -58,7 +57,7 @@ class Host(Guest):
             words += ["-virtfs", f"local,path={path},mount_tag={tag},security_model=none,multidevs=remap{access}"]
         words += ["-netdev", f"dgram,id=wire,local.type=unix,local.path={self.folder}/wire.nic,remote.type=unix,"
                   f"remote.path={self.folder}/wire.peer",
-                  "-device", "pcie-root-port,id=rp1,chassis=1,slot=1" + ("" if self.acs else ",disable-acs=on"),
+                  "-device", "pcie-root-port,id=rp1,chassis=1,slot=1",
                   "-device", f"igb,netdev=wire,mac={PF_MAC},bus=rp1"]
         return words
 
