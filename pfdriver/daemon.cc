@@ -20,13 +20,6 @@
 namespace vigia::pf {
 namespace {
 
-// Without an interrupt a mailbox is looked at this often; VF drivers wait a second for an answer.
-constexpr int kPollMs = 10;
-// With one, this is only a safety net against a lost interrupt, and the device is left in peace.
-constexpr int kSafetyMs = 50;
-// While a message waits for a VF to let go of its mailbox.
-constexpr int kBusyMs = 1;
-
 Result<Fd> signals() {
   sigset_t set;
   sigemptyset(&set);
@@ -56,43 +49,65 @@ void report(const Plan& plan) {
   for (const std::string& warning : plan.warnings) log::warning("{}", warning);
 }
 
-void reload(Manager& manager, const std::filesystem::path& file) {
+void reload(Generator& generator, const std::filesystem::path& file) {
   const auto config = load_config(file);
-  const auto applied = config ? manager.apply(*config) : Result<Plan>(config.error());
+  const auto applied = config ? generator.apply(*config) : Result<Plan>(config.error());
   if (applied) {
-    log::info("{}: read again, {} register writes", file.string(), applied.value().changes.size());
+    log::info("{}: read again, {} changes", file.string(), applied.value().size());
     report(applied.value());
   } else {
     log::error("{}: not applied, the port stays as it was:\n{}", file.string(), applied.error().text);
   }
 }
 
-Result<Done> serve(Manager& manager, ControlServer* control, int signal_fd, int interrupt_fd,
-                   const DaemonOptions& options) {
+Result<Done> serve(Generator& generator, ControlServer* control, int signal_fd, const DaemonOptions& options) {
   std::vector<pollfd> fds;
   for (;;) {
     fds.assign(1, {signal_fd, POLLIN, 0});
-    if (interrupt_fd >= 0) fds.push_back({interrupt_fd, POLLIN, 0});
+    generator.add_to(fds);
     if (control != nullptr) control->add_to(fds);
-    const int timeout = manager.busy() ? kBusyMs : interrupt_fd >= 0 ? kSafetyMs : kPollMs;
-    if (::poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR) {
+    if (::poll(fds.data(), fds.size(), static_cast<int>(generator.patience().count())) < 0 && errno != EINTR) {
       return os_error("wait for events");
     }
-    if (interrupt_fd >= 0) {
-      std::uint64_t count = 0;
-      [[maybe_unused]] const auto n = ::read(interrupt_fd, &count, sizeof(count));  // empty is fine: it only wakes us
-    }
-    manager.service();
-    if (!manager.alive()) {
+    generator.service();
+    if (!generator.alive()) {
       return work_error(options.device +
                         ": the device is gone (its server ended, or it was unplugged); VFs lost with it");
     }
     if (control != nullptr) control->serve(fds);
     while (const auto signal = next_signal(signal_fd)) {
       if (*signal != SIGHUP) return Done{};
-      reload(manager, options.config);
+      reload(generator, options.config);
     }
   }
+}
+
+// A generator, and what it stands on.
+struct Port {
+  std::unique_ptr<hw::PciFunction> function;
+  std::unique_ptr<Generator> generator;
+};
+
+Result<Port> open_native(const DaemonOptions& options, PfConfig config) {
+  Port port;
+  auto function = hw::open_function(options.device);
+  if (!function) return function.error();
+  port.function = std::move(*function);
+  int interrupt_fd = -1;
+  if (auto vectors = port.function->enable_msix(1)) {
+    interrupt_fd = vectors->at(0);
+  } else {
+    log::warning("{}: no MSI-X, mailboxes are polled: {}", options.device, vectors.error().text);
+  }
+  auto manager = Manager::start(*port.function, std::move(config), options.journal, interrupt_fd >= 0);
+  if (!manager) return manager.error();
+  manager.value()->wake_by(interrupt_fd);
+  port.generator = std::move(*manager);
+  return port;
+}
+
+Result<Port> open_port(const DaemonOptions& options, PfConfig config) {
+  return open_native(options, std::move(config));
 }
 
 }  // namespace
@@ -102,7 +117,7 @@ Result<Done> run_daemon(const DaemonOptions& options) {
   if (!config) return config.error();
   auto signal_fd = signals();
   if (!signal_fd) return signal_fd.error();
-  Manager* served = nullptr;
+  Generator* served = nullptr;
   std::unique_ptr<ControlServer> control;
   if (!options.control.empty()) {
     auto listening =
@@ -110,28 +125,21 @@ Result<Done> run_daemon(const DaemonOptions& options) {
     if (!listening) return listening.error();
     control = std::move(*listening);
   }
-  auto function = hw::open_function(options.device);
-  if (!function) return function.error();
-  int interrupt_fd = -1;
-  if (auto vectors = function.value()->enable_msix(1)) {
-    interrupt_fd = vectors->at(0);
-  } else {
-    log::warning("{}: no MSI-X, mailboxes are polled every {} ms: {}", options.device, kPollMs, vectors.error().text);
-  }
-  auto manager = Manager::start(**function, std::move(*config), options.journal, interrupt_fd >= 0);
-  if (!manager) return manager.error();
-  served = manager->get();
+  auto port = open_port(options, std::move(*config));
+  if (!port) return port.error();
+  served = port->generator.get();
   report(served->plan(served->config()));
   if (auto ready = write_ready(options.ready); !ready) return ready.error();
   log::info("ready: {} is up with {} VFs", options.device, served->config().vfs);
   if (options.once) return Done{};
 
-  auto ended = serve(*served, control.get(), signal_fd->get(), interrupt_fd, options);
+  auto ended = serve(*served, control.get(), signal_fd->get(), options);
   std::error_code ignored;
   if (!options.ready.empty()) std::filesystem::remove(options.ready, ignored);
   if (!ended) return ended.error();
   served->stop();
-  log::info("stopped: rules reverted, VFs told to reset");
+  log::info("stopped: taps reverted{}",
+            served->config().generator == GeneratorKind::native ? ", VFs told to reset" : "");
   return Done{};
 }
 
