@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pfdriver/daemon.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "hw/fd.h"
 #include "hw/log.h"
 #include "pfdriver/control.h"
+#include "pfdriver/kernel/manager.h"
 #include "pfdriver/manager.h"
 
 namespace vigia::pf {
@@ -106,7 +108,28 @@ Result<Port> open_native(const DaemonOptions& options, PfConfig config) {
   return port;
 }
 
+Result<Port> open_kernel(const DaemonOptions& options, PfConfig config) {
+  auto ways = open_kernel_ways(options.device);
+  if (!ways) return ways.error();
+  auto manager = KernelManager::start(std::move(*ways), std::move(config), options.journal);
+  if (!manager) return manager.error();
+  Port port;
+  port.generator = std::move(*manager);
+  return port;
+}
+
+// The device and the generator must be of the same mind: what the kernel drives is named by address or interface, what
+// vigia-pf drives by the way to it.
 Result<Port> open_port(const DaemonOptions& options, PfConfig config) {
+  const bool kernels = options.device.starts_with("pci:") || options.device.starts_with("netdev:") ||
+                       options.device.find(':') == std::string::npos;
+  if (config.generator == GeneratorKind::native && kernels) {
+    return input_error(
+        fmt::format("device '{}' is the kernel's, and pf.generator is native: set generator: kernel in {}, or bind the "
+                    "device to vfio-pci and name it vfio:ADDRESS",
+                    options.device, options.config.string()));
+  }
+  if (config.generator == GeneratorKind::kernel) return open_kernel(options, std::move(config));
   return open_native(options, std::move(config));
 }
 
