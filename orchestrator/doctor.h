@@ -38,7 +38,8 @@ enum class Answer { yes, nobody, silent };
 struct NicFacts {
   bool asked = false;                // somebody wants to know about this one, though no VM uses it
   bool up = false, carrier = false;  // of its interface, when it has one
-  std::string registers_closed;  // why they cannot be mapped beside Linux's driver; empty: they can, or nobody looked
+  std::string registers_closed;      // why they cannot be mapped beside Linux's driver; empty: they can
+  std::string registers_unknown;     // why that is not known
   struct Vf {
     std::string netdev;  // the host's interface; empty: none
     std::vector<std::string>
