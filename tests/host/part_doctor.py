@@ -4,7 +4,7 @@ import json
 from contextlib import contextmanager
 
 from host import CMDLINE, NO_ACS, PF, Failed, vf
-from steps import bind, make_vfs, start_libvirt, stop_libvirt
+from libvirtd import start_libvirt, stop_libvirt
 
 DEVICE = f"/sys/bus/pci/devices/{PF}"
 
@@ -45,9 +45,16 @@ def fault(host, make: str, mend: str):
     sound(host)
 
 
+def bind(function: str, driver: str) -> str:
+    """Shell text that gives a function to a driver."""
+    device = f"/sys/bus/pci/devices/{function}"
+    return (f"modprobe {driver}; [ ! -e {device}/driver ] || echo {function} >{device}/driver/unbind;"
+            f"echo {driver} >{device}/driver_override; echo {function} >/sys/bus/pci/drivers_probe; ls -d {device}/driver >/dev/null")
+
+
 def sound_host(host) -> None:
-    make_vfs(host, 2)
-    host.run("modprobe vfio_iommu_type1; modprobe vfio-pci; echo 64 >/proc/sys/vm/nr_hugepages")
+    host.run(f"modprobe igb; modprobe vfio_iommu_type1; modprobe vfio-pci; echo 64 >/proc/sys/vm/nr_hugepages;"
+             f"ip link set eth0 up; echo 0 >{DEVICE}/sriov_drivers_autoprobe; echo 2 >{DEVICE}/sriov_numvfs")
     start_libvirt(host)
     host.wait_for("the link of the PF", "grep -q 1 /sys/class/net/eth0/carrier")
 
