@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from host import CMDLINE, NO_ACS, PF, Failed, vf
 from libvirtd import start_libvirt, stop_libvirt
 
+CONTROL = f"/run/vigia/{PF}.control"
 DEVICE = f"/sys/bus/pci/devices/{PF}"
 
 
@@ -72,12 +73,28 @@ def faults_of_one_boot(host, report) -> None:
         expect(host, report, "autoprobe-on", "is 1")
     with fault(host, "rmmod vfio-pci; mv /lib/modules/*/vfio-pci.ko /root", "mv /root/vfio-pci.ko /lib/modules/*/; modprobe vfio-pci"):
         expect(host, report, "no-vfio-pci", "modules.dep")
+    port(host, report)
     stop_libvirt(host)
     expect(host, report, "libvirt-down", "libvirt-sock")
     start_libvirt(host)
     sound(host)
     host.run(f"echo {PF} >{DEVICE}/driver/unbind")
     expect(host, report, "pf-driver", f"{DEVICE}/driver is absent")
+
+
+def port(host, report) -> None:
+    """With a manager beside Linux's driver: what an administrator takes from it. One VF is a tenant's."""
+    (host.share / "pf.yaml").write_text("pf: {generator: kernel, vfs: 2, vf: [{index: 0, name: web, mac: \"02:00:00:00:00:01\"}]}\n")
+    manager = host.spawn(f"mkdir -p /run/vigia; exec vigia-pf --device pci:{PF} --config /lab/pf.yaml --control {CONTROL}"
+                         " --journal /run/pf.journal --ready-file /run/pf.ready")
+    host.wait_for("vigia-pf", "[ -e /run/pf.ready ]", 60)
+    sound(host, but=("not-known",))
+    host.run("ip link set eth0 vf 0 spoofchk off")
+    host.wait_for("vigia-pf sees it", f"vigia pf status --control {CONTROL} --json | grep -q '\"overruled\": 1'", 10)
+    expect(host, report, "setting-overruled", "VF 0")
+    manager.stop()
+    host.run(f"rm -f {CONTROL}; ip link set eth0 vf 0 spoofchk on")
+    sound(host)
 
 
 def run(host, report) -> None:

@@ -46,7 +46,7 @@ def start_port(host) -> None:
 def up(host, report) -> None:
     (host.share / "agent.yaml").write_text(AGENT)
     begin = time.monotonic()
-    done = host.call("vigia agent up /lab/agent.yaml --wait 300s --json", 400)
+    done = host.call("vigia agent up /lab/agent.yaml --wait 540s --json", 560)
     if done.status != 0:
         console = host.call("cat /run/vigia/*.console.log").out
         raise Failed(f"vigia agent up: status {done.status}: {done.out}{done.err}; console: {console}")
@@ -60,7 +60,9 @@ def capture(host, report) -> None:
     wire = Wire(host)
     sent, others = [*wire.send(TENANT, FRAMES, RATE)], wire.send(NOBODY, FRAMES, RATE)
     own = json.loads(host.run("vigia agent status lookout --json", 120))
-    report("status", own)
+    guest = own[0]["guest"]
+    report("driver_in_the_agent", guest["port"]["driver"])
+    report("lost", guest["capture"]["lost"])
     host.run("vigia pull lookout -o /lab/pulled.pcapng", 200)
     got = numbers_in(host.share / "pulled.pcapng")
     report("sent_to_tenant", len(sent))

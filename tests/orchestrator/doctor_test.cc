@@ -194,6 +194,10 @@ const std::vector<Fault>& faults() {
        [](Facts& f) {
          f.ports[0].view.drift = {{"MAXFRS", "largest frame", 1, 2}};
        }},
+      {"setting-overruled",
+       [](Facts& f) {
+         f.ports[0].view.overruled = {{"MAC of VF 0 (web)", "02:00:00:00:00:01", "02:00:00:00:00:55"}};
+       }},
       // mirror
       {"tap-without-rule", [](Facts& f) { f.ports[0].view.rules.clear(); }},
       {"rule-without-tap", [](Facts& f) { f.ports[0].view.wanted_rules.clear(); }},
