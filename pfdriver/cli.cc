@@ -15,6 +15,7 @@
 #include "pfdriver/control.h"
 #include "pfdriver/kernel/manager.h"
 #include "pfdriver/plan.h"
+#include "pfdriver/tc/mirrors.h"
 
 namespace vigia::pf {
 namespace {
@@ -79,10 +80,22 @@ int plan(const Options& options) {
   return plan.applicable() ? 0 : 2;
 }
 
-int repair(const Options& options) {
+Result<std::vector<std::string>> repair_mirrors() {
+  auto control = open_traffic_control();
+  if (!control) return control.error();
+  return remove_all_mirrors(**control);
+}
+
+Result<std::vector<std::string>> repair_port(const Options& options) {
+  if (options.device == "tc") return repair_mirrors();
+  if (options.journal.empty()) return input_error("which journal? name the one that vigia-pf was given with --journal");
   auto ways = open_kernel_ways(options.device);
-  if (!ways) return fail(ways.error(), options.as_json);
-  const auto done = repair_kernel_port(std::move(*ways), options.journal);
+  if (!ways) return ways.error();
+  return repair_kernel_port(std::move(*ways), options.journal);
+}
+
+int repair(const Options& options) {
+  const auto done = repair_port(options);
   if (!done) return fail(done.error(), options.as_json);
   if (options.as_json) {
     fmt::print("{}\n", json{{"repaired", *done}}.dump(2, ' ', false, json::error_handler_t::replace));
@@ -96,9 +109,10 @@ int repair(const Options& options) {
 void add_repair(CLI::App& pf, int& status) {
   auto options = std::make_shared<Options>();
   CLI::App* command = pf.add_subcommand(
-      "repair", "put back what a vigia-pf of generator kernel that was killed left on its port; it must not run");
-  command->add_option("--device", options->device, "pci:ADDRESS of the port, or its interface")->required();
-  command->add_option("--journal", options->journal, "the journal that vigia-pf was given")->required();
+      "repair", "put back what a vigia-pf of generator kernel or tc left that was killed; it must not run");
+  command->add_option("--device", options->device, "pci:ADDRESS of the port, or its interface; or tc: every mirror")
+      ->required();
+  command->add_option("--journal", options->journal, "the journal that vigia-pf was given; not for tc");
   command->add_flag("--json", options->as_json, "print one JSON object");
   command->callback([options, &status] { status = repair(*options); });
 }

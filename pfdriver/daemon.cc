@@ -18,6 +18,7 @@
 #include "pfdriver/control.h"
 #include "pfdriver/kernel/manager.h"
 #include "pfdriver/manager.h"
+#include "pfdriver/tc/manager.h"
 
 namespace vigia::pf {
 namespace {
@@ -118,9 +119,30 @@ Result<Port> open_kernel(const DaemonOptions& options, PfConfig config) {
   return port;
 }
 
+Result<Port> open_tc(PfConfig config) {
+  auto control = open_traffic_control();
+  if (!control) return control.error();
+  auto netlink = open_route_netlink();
+  if (!netlink) return netlink.error();
+  auto manager = TcManager::start(std::move(*control), std::move(*netlink), std::move(config));
+  if (!manager) return manager.error();
+  Port port;
+  port.generator = std::move(*manager);
+  return port;
+}
+
 // The device and the generator must be of the same mind: what the kernel drives is named by address or interface, what
 // vigia-pf drives by the way to it.
 Result<Port> open_port(const DaemonOptions& options, PfConfig config) {
+  if (config.generator == GeneratorKind::tc) {
+    if (options.device.empty()) return open_tc(std::move(config));
+    return input_error(fmt::format("device '{}': generator tc has none: the interfaces are in {}; leave --device out",
+                                   options.device, options.config.string()));
+  }
+  if (options.device.empty()) {
+    return input_error(
+        fmt::format("pf.generator {} needs a device: name it with --device", generator_word(config.generator)));
+  }
   const bool kernels = options.device.starts_with("pci:") || options.device.starts_with("netdev:") ||
                        options.device.find(':') == std::string::npos;
   if (config.generator == GeneratorKind::native && kernels) {
@@ -153,7 +175,7 @@ Result<Done> run_daemon(const DaemonOptions& options) {
   served = port->generator.get();
   report(served->plan(served->config()));
   if (auto ready = write_ready(options.ready); !ready) return ready.error();
-  log::info("ready: {} is up with {} VFs", options.device, served->config().vfs);
+  log::info("ready: {} is up with {} VFs", options.device.empty() ? "tc" : options.device, served->config().vfs);
   if (options.once) return Done{};
 
   auto ended = serve(*served, control.get(), signal_fd->get(), options);

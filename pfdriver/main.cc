@@ -14,8 +14,7 @@ int main(int argc, char** argv) {
   pf::DaemonOptions options;
   app.add_option("--device", options.device,
                  "The physical function: vfio-user:SOCKET, vfio:0000:01:00.0 or uio:0000:01:00.0; for generator kernel "
-                 "pci:0000:01:00.0 or the name of its interface")
-      ->required();
+                 "pci:0000:01:00.0 or the name of its interface; for generator tc none");
   app.add_option("--config", options.config, "pf.yaml; `vigia pf explain` prints its schema")->required();
   app.add_option("--control", options.control, "unix socket for `vigia pf plan|apply|show|revert`");
   app.add_option("--journal", options.journal, "file from which an interrupted change is finished or undone");

@@ -126,6 +126,19 @@ void judge_device(const PfConfig& config, const KernelState& state, SettingsPlan
   }
 }
 
+// Linux gives a VF to no driver while autoprobe is off.
+void let_host_drivers_in(const PfConfig& config, const KernelState& state, SettingsPlan& plan) {
+  std::vector<Setting> probes;
+  for (unsigned v = 0; v < config.vfs; ++v) {
+    const std::string now = value_of(state, SettingKind::vf_driver, v);
+    if (now == kNone || now == kUnknown) probes.push_back({SettingKind::vf_driver, v, now, "the host's"});
+  }
+  if (probes.empty()) return;
+  const bool off = state.sriov.vfs != config.vfs || state.sriov.autoprobe == false;
+  if (state.sriov.autoprobe && off) plan.settings.push_back({SettingKind::autoprobe, 0, on(false), on(true)});
+  plan.settings.insert(plan.settings.end(), probes.begin(), probes.end());
+}
+
 }  // namespace
 
 std::string_view word(SettingKind kind) { return kKinds[static_cast<std::size_t>(kind)].word; }
@@ -176,7 +189,7 @@ std::vector<Setting> wanted_settings(const PfConfig& config, const SriovFacts& f
   };
   want(SettingKind::port_mtu, 0, fmt::format("{}", config.mtu));
   want(SettingKind::port_up, 0, "up");
-  if (facts.autoprobe) want(SettingKind::autoprobe, 0, on(false));
+  if (facts.autoprobe && facts.vfs != config.vfs) want(SettingKind::autoprobe, 0, on(false));
   want(SettingKind::vfs, 0, fmt::format("{}", config.vfs));
   for (const VfConfig& vf : config.vf) {
     if (vf.mac) want(SettingKind::vf_mac, vf.index, vf.mac->text());
@@ -204,12 +217,7 @@ SettingsPlan plan_settings(const PfConfig& config, const KernelState& state, con
     // What VFs will be like that are not there yet is known when they are.
     if (setting.before != setting.after) plan.settings.push_back(std::move(setting));
   }
-  if (config.host_drivers) {
-    for (unsigned v = 0; v < config.vfs; ++v) {
-      const std::string now = value_of(state, SettingKind::vf_driver, v);
-      if (now == kNone || now == kUnknown) plan.settings.push_back({SettingKind::vf_driver, v, now, "the host's"});
-    }
-  }
+  if (config.host_drivers) let_host_drivers_in(config, state, plan);
   return plan;
 }
 

@@ -70,7 +70,7 @@ struct FakeHost : hw::Bar::Trap {
     if (probed.empty()) return;
     probes.push_back(probed);
     put(sys / "bus/pci/drivers_probe", "");
-    if (!no_vf_driver) {
+    if (!no_vf_driver && get("sriov_drivers_autoprobe") == "1") {
       fs::create_directory_symlink(sys / "bus/pci/drivers/igbvf", sys / "bus/pci/devices" / probed / "driver");
     }
   }
