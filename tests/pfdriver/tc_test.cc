@@ -138,14 +138,16 @@ TEST_F(TcTest, CopiesToATap) {
 TEST_F(TcTest, AnAdministratorsFiltersStillHaveTheirTurn) {
   ASSERT_TRUE(
       OwnNetns::run("tc qdisc add dev t0 clsact && "
-                    "tc filter add dev t0 ingress u32 match u32 0 0 action drop"));
+                    "tc filter add dev t0 ingress u32 match u32 0 0 action mirred egress redirect dev u0"));
   start("tx");
-  Receiver agent("a1"), host("t0");
+  Receiver agent("a1"), redirected("u1");
   send_on("t1", 25);
-  EXPECT_EQ(agent.count(), 25) << "copied before it is dropped";
-  EXPECT_EQ(host.count(), 25) << "packet sockets see what tc drops afterwards";
+  EXPECT_EQ(agent.count(), 25) << "copied before it is taken away";
+  EXPECT_EQ(redirected.count(), 25) << "and then it goes where the administrator sends it";
   manager_->stop();
-  EXPECT_TRUE(OwnNetns::run("tc filter show dev t0 ingress | grep -q drop")) << "what is not ours stays";
+  EXPECT_TRUE(OwnNetns::run("tc filter show dev t0 ingress | grep -q Redirect")) << "what is not ours stays";
+  send_on("t1", 25);
+  EXPECT_EQ(redirected.count(), 25);
 }
 
 TEST_F(TcTest, AnInterfaceThatComesBackIsMirroredAgainAndARemovedMirrorIsNot) {
