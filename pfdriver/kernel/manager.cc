@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <map>
+#include <utility>
 
 #include "hw/log.h"
 #include "pfdriver/vf_state.h"
@@ -40,6 +41,10 @@ void add_register_lines(const Family& family, const Reconciled& changes, const W
   }
 }
 
+void append(std::vector<std::string>& to, const std::vector<std::string>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
 bool is_default_of_silent_driver(const Setting& setting, const std::string& found) {
   return found == "unknown" && (setting.after == "none" || setting.after == "off" || setting.after == "auto");
 }
@@ -51,6 +56,7 @@ struct KernelManager::Draft {
   Plan plan;
   std::vector<Setting> settings;
   CopyPlan copies;
+  std::vector<MirrorFilter> mirrors;
   bool vfs_are_there = false;
 };
 
@@ -58,6 +64,8 @@ KernelManager::KernelManager(KernelWays ways, KernelJournal journal)
     : netlink_(std::move(ways.netlink)),
       port_(std::move(ways.sriov), *netlink_),
       open_registers_(std::move(ways.registers)),
+      traffic_(std::move(ways.traffic)),
+      mirrors_(*traffic_, Matcher::hardware),
       journal_(std::move(journal)) {
   record_.device = port_.sriov().address().text();
 }
@@ -71,6 +79,11 @@ Result<std::unique_ptr<KernelManager>> KernelManager::start(KernelWays ways, PfC
   std::unique_ptr<KernelManager> manager(new KernelManager(std::move(ways), KernelJournal(std::move(journal))));
   if (auto recovered = manager->recover(); !recovered) return recovered.error();
   manager->config_ = without_taps(config);
+  // Where representors may be what taps need, they come with the VFs.
+  const auto facts = manager->port_.sriov().look();
+  if (facts && facts.value().vfs == 0 && family_of(facts.value().id) == nullptr && !config.taps.empty()) {
+    if (auto applied = manager->apply(without_taps(config)); !applied) return applied.error();
+  }
   if (auto applied = manager->apply(config); !applied) return applied.error();
   return manager;
 }
@@ -108,6 +121,9 @@ Result<Done> KernelManager::recover() {
     record_.applying = false;
     record_.settings.clear();
   }
+  const auto mirrors = remove_all_mirrors(*traffic_);
+  if (!mirrors) return mirrors.error();
+  for (const std::string& line : *mirrors) log::info("left by an ended vigia-pf: {}", line);
   return remember();
 }
 
@@ -153,19 +169,43 @@ KernelManager::Draft KernelManager::draft(const PfConfig& config) const {
   draft.settings = std::move(settings.settings);
   draft.vfs_are_there = state->sriov.vfs == config.vfs;
   for (const Setting& s : draft.settings) plan.lines.push_back({s.title(), s.before, s.after, ""});
-  const bool copies = copier_ != nullptr && !copier_->plan().empty();
-  if (config.taps.empty() && !copies) return draft;
+  if (!plan.applicable()) return draft;
+  if (draft.vfs_are_there && !port_.sriov().representor(0).empty()) {
+    draft_mirrors(config, draft);
+  } else {
+    draft_copies(config, state->sriov, draft);
+  }
+  return draft;
+}
 
-  const auto registers = copier(state->sriov);
+// In switchdev mode nothing reaches a VF but by what its representor says, so copies are made there.
+void KernelManager::draft_mirrors(const PfConfig& config, Draft& draft) const {
+  std::vector<std::string> representors;
+  for (unsigned v = 0; v < config.vfs; ++v) representors.push_back(port_.sriov().representor(v));
+  // What a VF sends comes in by its representor, as with any interface that a guest is behind.
+  TcPlan wanted = plan_mirrors(config, representors);
+  draft.mirrors = std::move(wanted.filters);
+  append(draft.plan.refusals, wanted.refusals);
+  append(draft.plan.warnings, wanted.warnings);
+  append(draft.plan.scopes, wanted.scopes);
+  const TcMirrors::Difference changes = mirrors_.difference(draft.mirrors);
+  for (const MirrorFilter& f : changes.remove) draft.plan.lines.push_back({f.title(), "mirrored", "not", "tc mirred"});
+  for (const MirrorFilter& f : changes.add) {
+    draft.plan.lines.push_back({f.title(), "not", "mirrored", "tc mirred, by the NIC"});
+  }
+}
+
+void KernelManager::draft_copies(const PfConfig& config, const SriovFacts& facts, Draft& draft) const {
+  Plan& plan = draft.plan;
+  const bool copies = copier_ != nullptr && !copier_->plan().empty();
+  if (config.taps.empty() && !copies) return;
+  const auto registers = copier(facts);
   if (!registers) {
     plan.refusals.push_back(registers.error().text);
-    return draft;
+    return;
   }
   Copier& on = *registers.value();
   draft.copies = plan_copies(on.family(), config, on.has_rules());
-  const auto append = [](std::vector<std::string>& to, const std::vector<std::string>& from) {
-    to.insert(to.end(), from.begin(), from.end());
-  };
   append(plan.refusals, draft.copies.refusals);
   append(plan.warnings, draft.copies.warnings);
   append(plan.scopes, draft.copies.scopes);
@@ -174,13 +214,12 @@ KernelManager::Draft KernelManager::draft(const PfConfig& config) const {
     plan.refusals.push_back(fmt::format("pf.vfs: the {} has {} pools, one of them the port's own; {} VFs do not fit",
                                         on.family().nic.name, on.family().pools, config.vfs));
   }
-  if (!plan.applicable()) return draft;
+  if (!plan.applicable()) return;
   if (draft.vfs_are_there) {
     add_register_lines(on.family(), on.preview(draft.copies), on.blindly(draft.copies), on, plan);
   } else if (!draft.copies.empty()) {
     plan.lines.push_back({"copies", "none", "as above", "registers, once the VFs are there"});
   }
-  return draft;
 }
 
 Plan KernelManager::plan(const PfConfig& config) const { return draft(config).plan; }
@@ -198,7 +237,7 @@ Result<Plan> KernelManager::apply(const PfConfig& config) {
       return applied.error();
     }
   }
-  if (auto copied = copy(wanted.copies); !copied) {
+  if (auto copied = copy(wanted); !copied) {
     Error error = copied.error();
     if (const auto left = port_.take_back(wanted.settings); !left) {
       error.text += "; taking the settings back failed as well: " + left.error().text;
@@ -212,14 +251,16 @@ Result<Plan> KernelManager::apply(const PfConfig& config) {
     if (auto remembered = remember(); !remembered) return remembered.error();
   }
   config_ = config;
+  scopes_ = wanted.plan.scopes;
   overruled_.clear();
   next_settings_ = Clock::now() + kBetweenSettings;
   return std::move(wanted.plan);
 }
 
-Result<Done> KernelManager::copy(const CopyPlan& plan) {
-  if (plan.empty() && copier_ == nullptr) return Done{};
-  auto made = copier_->make(plan);
+Result<Done> KernelManager::copy(const Draft& draft) {
+  if (auto made = mirrors_.make(draft.mirrors); !made) return made.error();
+  if (copier_ == nullptr) return Done{};
+  auto made = copier_->make(draft.copies);
   receiving_ = copier_->receiving();
   return made;
 }
@@ -268,24 +309,30 @@ void KernelManager::look_at_settings() {
     alive_ = std::filesystem::exists(port_.sriov().folder(), ignored);
     return;
   }
-  std::vector<Overruled> found;
+  const std::vector<Overruled> before = std::exchange(overruled_, {});
   for (const Setting& setting : wanted_settings(config_, state->sriov)) {
     // Probing is for making VFs; what an administrator wants of later ones is his.
     if (setting.kind == SettingKind::autoprobe) continue;
     const std::string now = value_of(*state, setting.kind, setting.vf);
     if (now == setting.after || is_default_of_silent_driver(setting, now)) continue;
-    found.push_back({setting.title(), setting.after, now});
+    report({setting.title(), setting.after, now}, before);
   }
-  for (const Overruled& o : found) {
-    if (std::find(overruled_.begin(), overruled_.end(), o) != overruled_.end()) continue;
-    ++totals_.overruled;
-    log::warning(
-        "{} is {}, pf.yaml wants {}: somebody (an administrator, or the guest itself) has changed it and it is left "
-        "so; "
-        "`vigia pf apply` sets it again",
-        o.what, o.found, o.wanted);
+  const TcMirrors::Look look = mirrors_.keep();
+  for (const MirrorFilter& f : look.again) {
+    ++totals_.drifts;
+    log::info("drift {}: a representor of the mirror {} had gone and is back; made again", totals_.drifts, f.title());
   }
-  overruled_ = std::move(found);
+  for (const MirrorFilter& f : look.removed) report({"mirror " + f.title(), "there", "removed"}, before);
+}
+
+void KernelManager::report(const Overruled& what, const std::vector<Overruled>& before) {
+  overruled_.push_back(what);
+  if (std::find(before.begin(), before.end(), what) != before.end()) return;
+  ++totals_.overruled;
+  log::warning(
+      "{} is {}, pf.yaml wants {}: somebody (an administrator, or the guest itself) has changed it and it is left so; "
+      "`vigia pf apply` sets it again",
+      what.what, what.found, what.wanted);
 }
 
 PortView KernelManager::show() {
@@ -293,6 +340,7 @@ PortView KernelManager::show() {
   view.generator = GeneratorKind::kernel;
   view.drifts = totals_.drifts;
   view.overruled = overruled_;
+  view.scopes = scopes_;
   const auto state = port_.look();
   if (!state) return view;
   view.up = state->link.up;
@@ -305,7 +353,6 @@ PortView KernelManager::show() {
     view.loopback = copier_->loopback();
     view.rules = copier_->rules();
     view.wanted_rules = copier_->plan().rules;
-    view.scopes = copier_->plan().scopes;
     const Reconciled left = copier_->preview(copier_->plan());
     for (const auto& [offset, value] : left.writes) {
       if (view.drift.size() == kMostDrift) break;
@@ -331,7 +378,7 @@ PortView KernelManager::show() {
 }
 
 void KernelManager::stop() {
-  if (auto taken = copy(CopyPlan{}); !taken) log::warning("taking the copies away: {}", taken.error().text);
+  if (auto taken = copy(Draft{}); !taken) log::warning("taking the copies away: {}", taken.error().text);
   record_.settings.clear();
   if (auto remembered = remember(); !remembered) log::warning("{}", remembered.error().text);
 }

@@ -13,6 +13,7 @@
 #include "pfdriver/kernel/copier.h"
 #include "pfdriver/kernel/journal.h"
 #include "pfdriver/kernel/port.h"
+#include "pfdriver/tc/mirrors.h"
 
 namespace vigia::pf {
 
@@ -22,6 +23,8 @@ struct KernelWays {
   std::unique_ptr<RouteNetlink> netlink;
   // Opens the registers when the first tap wants them; they live as long as what this holds.
   std::function<Result<hw::Bar*>()> registers;
+  // For a port in switchdev mode, whose VFs have representors.
+  std::unique_ptr<TrafficControl> traffic;
 };
 // The machine's own. spec: as Sriov::find() takes it.
 Result<KernelWays> open_kernel_ways(std::string_view spec);
@@ -57,21 +60,27 @@ class KernelManager final : public Generator {
   Result<Copier*> copier(const SriovFacts& facts) const;
   struct Draft;
   Draft draft(const PfConfig& config) const;
-  Result<Done> copy(const CopyPlan& plan);
+  void draft_copies(const PfConfig& config, const SriovFacts& facts, Draft& draft) const;
+  void draft_mirrors(const PfConfig& config, Draft& draft) const;
+  Result<Done> copy(const Draft& draft);
   void keep_copies();
   void look_at_settings();
+  void report(const Overruled& what, const std::vector<Overruled>& before);
   Result<Done> remember();
 
   std::unique_ptr<RouteNetlink> netlink_;
   KernelPort port_;
   std::function<Result<hw::Bar*>()> open_registers_;
+  std::unique_ptr<TrafficControl> traffic_;
+  TcMirrors mirrors_;  // on representors
   mutable std::unique_ptr<Copier> copier_;
   KernelJournal journal_;
   mutable KernelRecord record_;
   PfConfig config_;
   Totals totals_;
   std::vector<Overruled> overruled_;
-  std::uint64_t receiving_ = 0;  // pools whose receive enable was on at the last look
+  std::vector<std::string> scopes_;  // of what is copied now
+  std::uint64_t receiving_ = 0;      // pools whose receive enable was on at the last look
   bool alive_ = true;
   Clock::time_point next_settings_{};
 };

@@ -25,6 +25,8 @@ struct MirrorFilter {
   std::string to;              // interface that the copies leave by
   std::uint16_t priority = 0;  // one filter each
   friend bool operator==(const MirrorFilter&, const MirrorFilter&) = default;
+
+  std::string title() const;  // "t0 ingress to a0"
 };
 
 // One that is there, made by us (its action carries our cookie).

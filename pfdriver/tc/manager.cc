@@ -12,10 +12,6 @@
 namespace vigia::pf {
 namespace {
 
-std::string title_of(const MirrorFilter& filter) {
-  return fmt::format("{} {} to {}", filter.from, filter.hook == Hook::ingress ? "ingress" : "egress", filter.to);
-}
-
 std::vector<std::string> interfaces_of(const PfConfig& config) {
   std::vector<std::string> out;
   for (const VfConfig& vf : config.vf) out.push_back(vf.interface);
@@ -61,8 +57,8 @@ Plan TcManager::plan(const PfConfig& config) const {
   plan.scopes = std::move(wanted.scopes);
   if (!plan.applicable()) return plan;
   const TcMirrors::Difference changes = mirrors_.difference(wanted.filters);
-  for (const MirrorFilter& f : changes.remove) plan.lines.push_back({title_of(f), "mirrored", "not", "tc mirred"});
-  for (const MirrorFilter& f : changes.add) plan.lines.push_back({title_of(f), "not", "mirrored", "tc mirred"});
+  for (const MirrorFilter& f : changes.remove) plan.lines.push_back({f.title(), "mirrored", "not", "tc mirred"});
+  for (const MirrorFilter& f : changes.add) plan.lines.push_back({f.title(), "not", "mirrored", "tc mirred"});
   return plan;
 }
 
@@ -89,12 +85,11 @@ void TcManager::service() {
   const TcMirrors::Look look = mirrors_.keep();
   for (const MirrorFilter& f : look.again) {
     ++totals_.drifts;
-    log::info("drift {}: an interface of the mirror {} had gone and is back; made again", totals_.drifts, title_of(f));
+    log::info("drift {}: an interface of the mirror {} had gone and is back; made again", totals_.drifts, f.title());
   }
   std::vector<Overruled> found;
-  for (const MirrorFilter& f : look.removed) found.push_back({"mirror " + title_of(f), "there", "removed"});
-  for (const MirrorFilter& f : look.waiting)
-    found.push_back({"mirror " + title_of(f), "there", "an interface is gone"});
+  for (const MirrorFilter& f : look.removed) found.push_back({"mirror " + f.title(), "there", "removed"});
+  for (const MirrorFilter& f : look.waiting) found.push_back({"mirror " + f.title(), "there", "an interface is gone"});
   for (const Overruled& o : found) {
     if (std::find(overruled_.begin(), overruled_.end(), o) != overruled_.end()) continue;
     ++totals_.overruled;

@@ -19,6 +19,10 @@ bool in(const std::vector<MirrorFilter>& list, const MirrorFilter& filter) {
 
 }  // namespace
 
+std::string MirrorFilter::title() const {
+  return fmt::format("{} {} to {}", from, hook == Hook::ingress ? "ingress" : "egress", to);
+}
+
 TcPlan plan_mirrors(const PfConfig& config, const std::vector<std::string>& interface_of) {
   TcPlan plan;
   std::set<std::tuple<unsigned, Hook, unsigned>> done;  // a tenant's direction goes to an agent once

@@ -9,6 +9,8 @@
 #include <map>
 #include <string>
 
+#include <gtest/gtest.h>
+
 #include "hw/igb/regs_pf.h"
 #include "hw/pci_sysfs.h"
 #include "pfdriver/kernel/manager.h"
@@ -135,12 +137,63 @@ struct FakeHost : hw::Bar::Trap {
     FakeHost& host_;
   };
 
+  // tc that keeps its filters in a list.
+  class Traffic final : public TrafficControl {
+   public:
+    explicit Traffic(FakeHost& host) : host_(host) {}
+    int index_of(const std::string& interface) override {
+      return std::filesystem::exists(host_.pf() / "net" / interface) ? 10 : 0;
+    }
+    std::vector<std::string> interfaces() override {
+      std::vector<std::string> out;
+      for (const auto& filter : host_.filters) out.push_back(filter.from);
+      return out;
+    }
+    Result<bool> need_hooks(const std::string&) override { return true; }
+    Result<Done> drop_hooks(const std::string&) override { return Done{}; }
+    Result<Done> add(const MirrorFilter& filter, Matcher matcher) override {
+      if (host_.no_offload) return os_error("mirror", EOPNOTSUPP);
+      EXPECT_EQ(matcher, Matcher::hardware);
+      host_.filters.push_back(filter);
+      return Done{};
+    }
+    Result<Done> remove(const std::string& interface, Hook hook, std::uint16_t priority) override {
+      std::erase_if(host_.filters, [&](const MirrorFilter& f) {
+        return f.from == interface && f.hook == hook && f.priority == priority;
+      });
+      return Done{};
+    }
+    Result<std::vector<FoundFilter>> ours(const std::string& interface, Hook hook) override {
+      std::vector<FoundFilter> out;
+      for (const MirrorFilter& f : host_.filters) {
+        if (f.from == interface && f.hook == hook) out.push_back({f.priority, 10, 0, 0});
+      }
+      return out;
+    }
+
+   private:
+    FakeHost& host_;
+  };
+
+  // The PF in switchdev mode: VFs have representors beside the PF's interface.
+  void add_representors(unsigned vfs) {
+    put(pf() / "net/eth0/phys_switch_id", "aa");
+    put(pf() / "net/eth0/phys_port_name", "p0");
+    for (unsigned v = 0; v < vfs; ++v) {
+      const std::filesystem::path at = pf() / "net" / ("eth0_" + std::to_string(v));
+      std::filesystem::create_directories(at);
+      put(at / "phys_switch_id", "aa");
+      put(at / "phys_port_name", "pf0vf" + std::to_string(v));
+    }
+  }
+
   KernelWays ways() {
     return KernelWays{*Sriov::find("pci:0000:01:00.0", sys), std::make_unique<Netlink>(*this),
                       [this]() -> Result<hw::Bar*> {
                         if (locked) return explain_refusal(EINVAL, pf() / "resource0", "");
                         return &bar;
-                      }};
+                      },
+                      std::make_unique<Traffic>(*this)};
   }
 
   std::filesystem::path sys;
@@ -153,8 +206,9 @@ struct FakeHost : hw::Bar::Trap {
   std::optional<unsigned> writes_left;
   std::uint32_t swallow = ~0u;
   unsigned vf_sets = 0, reads = 0;
-  bool has_rules = false, locked = false, event = false, ignore_spoof = false, fail_on = false, no_vf_driver = false,
-       vfs_made_while_up = false;
+  std::vector<MirrorFilter> filters;
+  bool no_offload = false, has_rules = false, locked = false, event = false, ignore_spoof = false, fail_on = false,
+       no_vf_driver = false, vfs_made_while_up = false;
 };
 
 }  // namespace vigia::pf::test

@@ -287,6 +287,47 @@ TEST_F(KernelManagerTest, SpeaksOverTheControlSocketLikeNative) {
   EXPECT_FALSE(pool(rah(0), 3));
 }
 
+class SwitchdevTest : public testing::Test {
+ protected:
+  vigia::test::TempDir dir_;
+  test::FakeHost host_{dir_ / "sys", "0x1592", "ice"};
+};
+
+TEST_F(SwitchdevTest, TapsAreMirrorsOfRepresentorsMadeByTheNic) {
+  host_.add_representors(4);
+  host_.filters.push_back({"eth0_2", Hook::ingress, "eth0_3", 4000});  // left by a killed one
+  auto text = std::string(kPort) + "  taps: [{name: t, from: [0], to: 3, direction: both}]\n";
+  auto started = KernelManager::start(host_.ways(), parse(text), dir_ / "journal");
+  ASSERT_TRUE(started) << started.error().text;
+  KernelManager& manager = **started;
+  EXPECT_THAT(host_.filters, ElementsAre(MirrorFilter{"eth0_0", Hook::egress, "eth0_3", 4000},
+                                         MirrorFilter{"eth0_0", Hook::ingress, "eth0_3", 4001}));
+  EXPECT_THAT(manager.show().scopes,
+              ElementsAre(HasSubstr("tc -> VF 3 (agent) (eth0_3): every frame that VF 0 (web) receives"),
+                          HasSubstr("VF 0 (web) sends, by its interface eth0_0")));
+  host_.filters.pop_back();
+  host_.event = true;
+  manager.service();
+  EXPECT_EQ(host_.filters.size(), 1u) << "an administrator is not fought";
+  EXPECT_THAT(manager.show().overruled, ElementsAre(Overruled{"mirror eth0_0 ingress to eth0_3", "there", "removed"}));
+  manager.stop();
+  EXPECT_THAT(host_.filters, IsEmpty());
+}
+
+TEST_F(SwitchdevTest, ANicThatDoesNotMirrorIsAnError) {
+  host_.add_representors(4);
+  host_.no_offload = true;
+  const auto started = KernelManager::start(host_.ways(), parse(std::string(kPort) + std::string(kTap)), {});
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().text, HasSubstr("mirror: Operation not supported"));
+}
+
+TEST_F(SwitchdevTest, InLegacyModeTheFirmwaresFiltersAreNobodys) {
+  const auto started = KernelManager::start(host_.ways(), parse(std::string(kPort) + std::string(kTap)), {});
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().text, HasSubstr("devlink dev eswitch set pci/0000:01:00.0 mode switchdev"));
+}
+
 TEST_F(KernelManagerTest, TheDeviceIsGoneWhenItsFolderIs) {
   ASSERT_TRUE(start());
   std::filesystem::remove_all(host_.pf());
