@@ -16,6 +16,7 @@
 #include "hw/fd.h"
 #include "hw/log.h"
 #include "pfdriver/control.h"
+#include "pfdriver/dpdk/manager.h"
 #include "pfdriver/kernel/manager.h"
 #include "pfdriver/manager.h"
 #include "pfdriver/tc/manager.h"
@@ -119,6 +120,20 @@ Result<Port> open_kernel(const DaemonOptions& options, PfConfig config) {
   return port;
 }
 
+Result<Port> open_dpdk(const DaemonOptions& options, PfConfig config) {
+  constexpr std::string_view kVfio = "vfio:";
+  if (!options.device.starts_with(kVfio)) {
+    return input_error(fmt::format("device '{}': generator dpdk takes vfio:ADDRESS", options.device));
+  }
+  auto sriov = Sriov::find("pci:" + options.device.substr(kVfio.size()));
+  if (!sriov) return sriov.error();
+  auto manager = DpdkManager::start(std::move(*sriov), std::move(config), options.testpmd);
+  if (!manager) return manager.error();
+  Port port;
+  port.generator = std::move(*manager);
+  return port;
+}
+
 Result<Port> open_tc(PfConfig config) {
   auto control = open_traffic_control();
   if (!control) return control.error();
@@ -151,6 +166,7 @@ Result<Port> open_port(const DaemonOptions& options, PfConfig config) {
                     "device to vfio-pci and name it vfio:ADDRESS",
                     options.device, options.config.string()));
   }
+  if (config.generator == GeneratorKind::dpdk) return open_dpdk(options, std::move(config));
   if (config.generator == GeneratorKind::kernel) return open_kernel(options, std::move(config));
   return open_native(options, std::move(config));
 }

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   app.add_option("--control", options.control, "unix socket for `vigia pf plan|apply|show|revert`");
   app.add_option("--journal", options.journal, "file from which an interrupted change is finished or undone");
   app.add_option("--ready-file", options.ready, "file to create when the port is up");
+  app.add_option("--testpmd", options.testpmd, "generator dpdk: DPDK's testpmd")->capture_default_str();
   app.add_flag("--once", options.once, "bring up, apply, leave everything in place and exit");
   try {
     app.parse(argc, argv);

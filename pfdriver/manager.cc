@@ -48,8 +48,10 @@ Result<std::unique_ptr<Manager>> Manager::start(hw::PciFunction& function, PfCon
                                                 std::filesystem::path journal_file, bool msix) {
   const Capabilities* nic = capabilities_of(function.id());
   if (nic == nullptr) {
-    return input_error(fmt::format("{}: device {:04x}:{:04x} is no physical function that vigia-pf drives (8086:10fb)",
-                                   function.name(), function.id().vendor, function.id().device));
+    return input_error(
+        fmt::format("{}: device {:04x}:{:04x} is no physical function that vigia-pf drives itself (8086:10fb, the "
+                    "82599); give it back to Linux's driver and use generator: kernel with pci:ADDRESS",
+                    function.name(), function.id().vendor, function.id().device));
   }
   if (auto possible = verdict(make_plan(*nic, config, Current{})); !possible) return possible.error();
   auto bar = function.map_bar(0);
