@@ -131,6 +131,7 @@ PortView DpdkManager::show() {
   for (const VfConfig& vf : config_.vf) {
     VfView& out = view.vfs.emplace_back();
     out.index = vf.index;
+    out.drop_when_full = true;  // not told; and no reason for an alarm
     if (vf.mac) out.macs.push_back(*vf.mac);
   }
   return view;

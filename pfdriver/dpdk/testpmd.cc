@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,11 +44,18 @@ std::string last_lines(const std::string& text) {
 }  // namespace
 
 Result<std::unique_ptr<Testpmd>> Testpmd::start(const std::vector<std::string>& argv, std::chrono::milliseconds limit) {
-  std::array<int, 2> in{}, out{};
+  std::array<int, 2> in{};
   if (::pipe2(in.data(), O_CLOEXEC) != 0) return os_error("open a pipe");
   Fd in_read(in[0]), in_write(in[1]);
-  if (::pipe2(out.data(), O_CLOEXEC) != 0) return os_error("open a pipe");
-  Fd out_read(out[0]), out_write(out[1]);
+  // A terminal, for what testpmd prints into a pipe it keeps to itself until 4 KiB of it have come together.
+  Fd out_read(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  std::array<char, 64> name{};
+  if (!out_read || ::grantpt(out_read.get()) != 0 || ::unlockpt(out_read.get()) != 0 ||
+      ::ptsname_r(out_read.get(), name.data(), name.size()) != 0) {
+    return os_error("open a terminal for " + argv.front());
+  }
+  Fd out_write(::open(name.data(), O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!out_write) return os_error("open a terminal for " + argv.front());
   std::vector<char*> words;
   for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
@@ -95,6 +103,7 @@ Result<std::string> Testpmd::read_to_prompt(std::chrono::milliseconds limit) {
     std::array<char, 4096> buffer;
     const ssize_t got = ::read(out_.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
+    // A terminal that nobody writes to any more gives EIO.
     if (got <= 0) return work_error("it ended; it said: " + last_lines(text));
     text.append(buffer.data(), static_cast<std::size_t>(got));
   }
