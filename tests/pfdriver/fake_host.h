@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -94,7 +95,10 @@ struct FakeHost : hw::Bar::Trap {
     return words[offset];
   }
   void write32(std::uint32_t offset, std::uint32_t value) noexcept override {
-    if (writes_left && *writes_left == 0) return;
+    if (writes_left && *writes_left == 0) {
+      if (on_last_write) std::exchange(on_last_write, nullptr)();
+      return;
+    }
     if (writes_left) --*writes_left;
     written.push_back(offset);
     if (!has_rules && offset >= 0x5D80 && offset < 0x5DB0) return;
@@ -118,6 +122,7 @@ struct FakeHost : hw::Bar::Trap {
       return Done{};
     }
     Result<Done> set_vf(const std::string&, unsigned v, const VfChange& change) override {
+      host_.journal_when_set = hw::read_small_file(host_.journal);
       if (v >= host_.link.vfs.size()) return os_error("set VF", EINVAL);
       if (host_.fail_on && change.trust) return os_error("set VF", EOPNOTSUPP);
       VfFacts& vf = host_.link.vfs[v];
@@ -202,8 +207,10 @@ struct FakeHost : hw::Bar::Trap {
   std::map<std::uint32_t, std::uint32_t> words;
   std::vector<std::uint32_t> written;
   std::vector<std::string> probes;
-  std::string autoprobe_when_made;
+  std::string autoprobe_when_made, journal_when_set;
+  std::filesystem::path journal;
   std::optional<unsigned> writes_left;
+  std::function<void()> on_last_write;  // called at the first write that is lost
   std::uint32_t swallow = ~0u;
   unsigned vf_sets = 0, reads = 0;
   std::vector<MirrorFilter> filters;

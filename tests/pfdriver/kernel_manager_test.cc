@@ -236,6 +236,41 @@ TEST_F(KernelManagerTest, KilledAnywhereThenRepaired) {
   }
 }
 
+// The same while the copies are being taken away.
+TEST_F(KernelManagerTest, KilledWhileRevertingThenRepaired) {
+  const auto config = parse(std::string(kPort) + "  taps: [{name: t, port: true, to: 3, allow_port_scope: true}]\n");
+  ASSERT_TRUE(start(std::string(kPort)));
+  host_.words[igb::VMOLR.at(0)] |= Accept::multicast_hash;
+  const auto before = host_.words;
+  for (unsigned writes = 0; writes < 270; writes += 27) {
+    ASSERT_TRUE(manager_->apply(config));
+    host_.writes_left = writes;
+    // Killed: nothing is remembered after the last write that got through.
+    const auto file = journal();
+    std::string first;
+    host_.on_last_write = [&] { first = hw::read_small_file(file); };
+    (void)manager_->revert();
+    host_.on_last_write = nullptr;
+    manager_.reset();
+    if (!first.empty()) std::ofstream(file) << first;
+    host_.writes_left.reset();
+    const auto repaired = repair_kernel_port(host_.ways(), file);
+    ASSERT_TRUE(repaired) << repaired.error().text;
+    for (const auto& [offset, value] : before) ASSERT_EQ(host_.words[offset], value) << writes << std::hex << offset;
+    ASSERT_TRUE(start(std::string(kPort)));
+  }
+}
+
+TEST_F(KernelManagerTest, TheJournalKnowsOfSettingsBeforeTheyAreMade) {
+  host_.journal = journal();
+  ASSERT_TRUE(start(std::string(kPort)));
+  const auto record = parse_record(host_.journal_when_set, "journal");
+  ASSERT_TRUE(record) << record.error().text;
+  EXPECT_TRUE(record->applying);
+  EXPECT_THAT(record->settings, Contains(Setting{SettingKind::vfs, 0, "0", "4"}));
+  EXPECT_TRUE(KernelJournal(journal()).load()->empty());
+}
+
 TEST_F(KernelManagerTest, AKilledManagersCopiesAreTakenAwayByRepairAndByTheNext) {
   ASSERT_TRUE(start());
   manager_.reset();  // no stop(): killed
