@@ -229,6 +229,17 @@ def killed(lab: Lab, report) -> None:
     report("copied_after_repair", len(heard["agent"]))
 
 
+def reserved_registers(host, report) -> None:
+    """A kernel that keeps registers to its drivers: VFs can be made, copies are refused with the remedy."""
+    host.again(cmdline="intel_iommu=on iommu=pt")
+    (host.share / "rx.yaml").write_text(CONFIG + RX)
+    done = host.call(f"modprobe igb; vigia-pf --device pci:{PF} --config /lab/rx.yaml")
+    if done.status != 2 or "boot with iomem=relaxed" not in done.err:
+        raise Failed(f"without iomem=relaxed: status {done.status}: {done.err}")
+    expect("VFs that a refused wish makes", host.run(f"cat /sys/bus/pci/devices/{PF}/sriov_numvfs").strip(), "0")
+    report("refused_without_iomem_relaxed", 1)
+
+
 def run(host, report):
     host.run("modprobe igb; modprobe igbvf")
     lab = Lab(host)
@@ -243,3 +254,4 @@ def run(host, report):
     administrator(lab, report)
     whole_port(lab, report)
     killed(lab, report)
+    reserved_registers(host, report)
