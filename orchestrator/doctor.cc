@@ -23,8 +23,8 @@ constexpr std::array kLast{Check{"not-known", Severity::note, not_known}};
 // Causes first: a host that cannot give, a VM that is not there, a port, what it mirrors, what it counts, the guest.
 std::vector<Check> all_checks() {
   std::vector<Check> out;
-  for (const auto& topic : {host_checks(), life_checks(), port_checks(), mirror_checks(), guest_checks(),
-                            traffic_checks(), std::span<const Check>(kLast)}) {
+  for (const auto& topic : {host_checks(), sriov_checks(), life_checks(), port_checks(), mirror_checks(),
+                            guest_checks(), traffic_checks(), std::span<const Check>(kLast)}) {
     out.insert(out.end(), topic.begin(), topic.end());
   }
   return out;

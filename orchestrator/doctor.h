@@ -34,8 +34,32 @@ struct Finding {
 // Whether somebody answered within his time.
 enum class Answer { yes, nobody, silent };
 
+// What the inventory does not say of a PF with SR-IOV.
+struct NicFacts {
+  bool asked = false;                // somebody wants to know about this one, though no VM uses it
+  bool up = false, carrier = false;  // of its interface, when it has one
+  std::string registers_closed;      // why they cannot be mapped beside Linux's driver; empty: they can
+  std::string registers_unknown;     // why that is not known
+  struct Vf {
+    std::string netdev;  // the host's interface; empty: none
+    std::vector<std::string>
+        company;  // devices of its IOMMU group that a driver of the host holds: "0000:01:00.0 (igb)"
+  };
+  std::map<unsigned, Vf> vfs;
+};
+
+enum class Module { loaded, loadable, missing };
+
+struct KernelFacts {
+  std::string release, command_line, lockdown;  // lockdown: "integrity" ..; empty: none
+  bool iommu_in_firmware = false;               // ACPI has a table of IOMMUs
+  Module vfio_pci = Module::loaded;
+};
+
 struct HostFacts {
-  std::optional<Inventory> inventory;     // none: see FactsAbout::unknown
+  std::optional<Inventory> inventory;    // none: see FactsAbout::unknown
+  std::map<std::string, NicFacts> nics;  // by PCI address
+  KernelFacts kernel;
   std::map<std::string, bool> autoprobe;  // by PCI address of the PF: sriov_drivers_autoprobe
   std::string uri;                        // of libvirt
   Answer libvirt = Answer::yes;

@@ -34,6 +34,7 @@ struct Check {
 };
 
 std::span<const Check> host_checks();
+std::span<const Check> sriov_checks();    // of real NICs
 std::span<const Check> life_checks();     // of VMs
 std::span<const Check> port_checks();     // one port, whoever uses it
 std::span<const Check> mirror_checks();   // who is shown what

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "orchestrator/cli.h"
 #include "orchestrator/cli_kit.h"
@@ -22,14 +23,22 @@ struct Options {
   bool json = false;
 };
 
-// The folder as vigia-softnic was given it, absolute.
-Result<Done> check_device(std::string& device) {
-  if (device.empty()) return Done{};
+// The folder as vigia-softnic was given it, absolute; or a PF.
+Result<Done> check_device(DoctorOptions& where) {
+  namespace fs = std::filesystem;
+  if (where.device.empty()) return Done{};
   std::error_code failed;
-  if (!std::filesystem::is_directory(device, failed)) {
-    return input_error(device + ": no such folder; --device wants the folder of a vigia-softnic (its --dir)");
+  if (fs::is_directory(where.device, failed)) {
+    where.device = fs::canonical(where.device, failed).string();
+    return Done{};
   }
-  device = std::filesystem::canonical(device, failed).string();
+  if (!fs::exists(where.root / "sys/bus/pci/devices" / where.device, failed) &&
+      !fs::exists(where.root / "sys/class/net" / where.device / "device", failed)) {
+    return input_error(where.device +
+                       ": neither a folder, nor a PCI device or its interface; --device wants the folder of a "
+                       "vigia-softnic (its --dir), or a PF");
+  }
+  where.pf = std::exchange(where.device, {});
   return Done{};
 }
 
@@ -83,7 +92,7 @@ void print_findings_json(const Facts& facts, const std::vector<Finding>& finding
 
 int run(Options options) {
   catch_signals();
-  if (const auto ok = check_device(options.where.device); !ok) return report_error(ok.error(), options.json);
+  if (const auto ok = check_device(options.where); !ok) return report_error(ok.error(), options.json);
   options.where.dirs = HostDirs::from_environment();
   Facts facts = gather_facts(options.where);
   // Without libvirt nothing is known of names, and that is the finding.
@@ -113,8 +122,8 @@ HostCommand add_doctor_command(CLI::App& app) {
   command->add_option("--uri", options->where.uri, "libvirt to use")->capture_default_str();
   command->add_option("--control", options->where.controls, "Also look at the port of this vigia-pf")
       ->type_name("SOCKET");
-  command->add_option("--device", options->where.device, "Also look at the vigia-softnic of this folder")
-      ->type_name("FOLDER");
+  command->add_option("--device", options->where.device, "Also look at the vigia-softnic of this folder, or at this PF")
+      ->type_name("FOLDER|PF");
   command->add_option("--counters", options->where.counters, "Its counters (default: softnic.counters in the folder)")
       ->type_name("FILE");
   command->add_flag("--json", options->json, "Print one JSON object");
@@ -125,6 +134,7 @@ HostCommand add_doctor_command(CLI::App& app) {
       "said.\n"
       "Exit status: 0 no errors found (there may be warnings), 1 errors found, 2 wrong input.\n"
       "Examples: vigia doctor\n"
+      "          vigia doctor --device 0000:3b:00.0\n"
       "          vigia doctor spy --json | jq '.findings[0]'");
   return {command, [options] { return run(*options); }};
 }

@@ -60,11 +60,13 @@ void ask_libvirt(const DoctorOptions& options, HostFacts& host, Catalog& catalog
   }
 }
 
-// Of PFs that VMs use, or that a user-space driver holds.
+// Of PFs that VMs use, that somebody asks about, or that a user-space driver holds.
 void read_autoprobe(const DoctorOptions& options, const Catalog& catalog, HostFacts& host) {
   for (const NetDevice& nic : host.inventory->nics) {
-    const bool used = nic.driver == "vfio-pci" || std::any_of(catalog.vms.begin(), catalog.vms.end(),
-                                                              [&](const Vm& vm) { return vm.metadata.pf == nic.pci; });
+    const bool asked = nic.pci == options.pf || (!nic.netdev.empty() && nic.netdev == options.pf);
+    const bool used =
+        asked || nic.driver == "vfio-pci" ||
+        std::any_of(catalog.vms.begin(), catalog.vms.end(), [&](const Vm& vm) { return vm.metadata.pf == nic.pci; });
     if (!nic.pf.empty() || nic.vfs_total == 0 || !used) continue;
     const std::string text =
         hw::read_small_file(options.root / "sys/bus/pci/devices" / nic.pci / "sriov_drivers_autoprobe");
@@ -105,6 +107,10 @@ std::vector<PortFacts> find_ports(const DoctorOptions& options, const Catalog& c
   };
   for (const Vm& vm : catalog.vms) add(vm.metadata.control, vm.metadata.pf);
   if (!options.device.empty()) add((fs::path(options.device) / "pf.control").string(), options.device);
+  if (const std::string control = fmt::format("/run/vigia/{}.control", options.pf);
+      !options.pf.empty() && fs::exists(control)) {
+    add(control, options.pf);
+  }
   for (const std::string& control : options.controls) add(control, fs::path(control).parent_path().string());
   return out;
 }
@@ -224,6 +230,12 @@ Facts gather_facts(const DoctorOptions& options) {
   if (inventory) {
     out.host.inventory = std::move(*inventory);
     read_autoprobe(options, catalog, out.host);
+    out.host.nics = look_at_nics(*out.host.inventory, options.pf, options.root);
+    out.host.kernel = look_at_kernel(options.root);
+    for (const auto& [pci, nic] : out.host.nics) {
+      if (nic.registers_unknown.empty()) continue;
+      out.unknown.push_back({pci, "whether its registers can be reached beside its driver", nic.registers_unknown});
+    }
   } else {
     out.unknown.push_back({"host", "what the host has", inventory.error().text});
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the host itself withholds: libvirt, IOMMU, drivers, VFs, hugepages, cores.
+// What the host itself withholds: libvirt, hugepages, cores. (Its NICs: doctor_sriov.cc.)
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,8 +11,6 @@ namespace vigia::orch {
 namespace {
 
 constexpr std::uint64_t kPage2M = 2u << 20, kPage1G = 1u << 30;
-
-bool user_space_driver(std::string_view driver) { return driver == "vfio-pci" || driver == "uio_pci_generic"; }
 
 // VMs that have a function of a real NIC, with that NIC.
 struct OnNic {
@@ -47,15 +45,6 @@ void domain_not_understood(const Facts& facts, Findings& out) {
   }
 }
 
-void no_iommu(const Facts& facts, Findings& out) {
-  if (!facts.host.inventory || facts.host.inventory->iommu) return;
-  for (const auto& [vm, nic] : vms_on_nics(facts)) {
-    out.add(vm->vm.name, fmt::format("the host has no IOMMU in use, so {} cannot be given to a guest", nic->pci),
-            "no group in /sys/kernel/iommu_groups",
-            "enable VT-d or AMD-Vi in the firmware and boot with intel_iommu=on iommu=pt");
-  }
-}
-
 void no_kvm(const Facts& facts, Findings& out) {
   if (!facts.host.inventory || facts.host.inventory->kvm || facts.vms.empty()) return;
   out.add("host", "guests run by software emulation: good for trying, far too slow for measuring",
@@ -78,56 +67,6 @@ void no_hugepages(const Facts& facts, Findings& out) {
   out.add("host", "the host has no hugepages: VMs with hugepages (the default) cannot start",
           "nr_hugepages of 2 MiB and 1 GiB is 0 on every node",
           "`vigia host hugepages --node 0 --size 2M --count 1024`, or hugepages: {size: none} in the VM's file");
-}
-
-void pf_driver(const Facts& facts, Findings& out) {
-  std::set<std::string> said;
-  for (const auto& [vm, nic] : vms_on_nics(facts)) {
-    if (!vm->vm.metadata.vf || user_space_driver(nic->driver) || !said.insert(nic->pci).second) continue;
-    out.add(nic->pci,
-            fmt::format("the PF is held by {}: vigia-pf cannot drive it, and that driver sets no mirror rule",
-                        nic->driver.empty() ? "no driver" : nic->driver),
-            fmt::format("/sys/bus/pci/devices/{}/driver is {}", nic->pci, nic->driver.empty() ? "absent" : nic->driver),
-            fmt::format("bind it to vfio-pci (`driverctl set-override {} vfio-pci`), then start vigia-pf --device "
-                        "vfio:{}",
-                        nic->pci, nic->pci));
-  }
-}
-
-void no_vfs(const Facts& facts, Findings& out) {
-  for (const auto& [vm, nic] : vms_on_nics(facts)) {
-    if (!vm->vm.metadata.vf || *vm->vm.metadata.vf < nic->vfs_enabled) continue;
-    out.add(vm->vm.name,
-            fmt::format("its VF {} does not exist: {} has {} VFs", *vm->vm.metadata.vf, nic->pci, nic->vfs_enabled),
-            fmt::format("sriov_numvfs of {} is {}, of {} possible", nic->pci, nic->vfs_enabled, nic->vfs_total),
-            fmt::format("`echo {} > /sys/bus/pci/devices/{}/sriov_numvfs`, with vfs: {} in the PF's file",
-                        *vm->vm.metadata.vf + 1, nic->pci, *vm->vm.metadata.vf + 1));
-  }
-}
-
-void vf_driver(const Facts& facts, Findings& out) {
-  for (const auto& [vm, nic] : vms_on_nics(facts)) {
-    if (vm->vm.state != VmState::running) continue;
-    for (const VirtualFunction& vf : nic->vfs) {
-      if (vf.index != vm->vm.metadata.vf || vf.driver == "vfio-pci") continue;
-      out.add(vm->vm.name,
-              fmt::format("its VF {} is held by {} of the host instead of the guest", vf.pci,
-                          vf.driver.empty() ? "no driver" : vf.driver),
-              fmt::format("/sys/bus/pci/devices/{}/driver", vf.pci),
-              fmt::format("`driverctl set-override {} vfio-pci`, then take the VM down and up", vf.pci));
-    }
-  }
-}
-
-void autoprobe_on(const Facts& facts, Findings& out) {
-  for (const auto& [pci, on] : facts.host.autoprobe) {
-    if (!on) continue;
-    out.add(pci,
-            "the host's kernel takes every new VF for itself: it gets interfaces of its own, and addresses of VFs "
-            "are used twice until a guest has them",
-            fmt::format("sriov_drivers_autoprobe of {} is 1", pci),
-            fmt::format("`echo 0 > /sys/bus/pci/devices/{}/sriov_drivers_autoprobe` before VFs are made", pci));
-  }
 }
 
 void softnic_missing(const Facts& facts, Findings& out) {
@@ -188,15 +127,10 @@ void cores_shared(const Facts& facts, Findings& out) {
 constexpr std::array kChecks{
     Check{"libvirt-down", Severity::error, libvirt_down},
     Check{"libvirt-silent", Severity::error, libvirt_silent},
-    Check{"no-iommu", Severity::error, no_iommu},
     Check{"softnic-missing", Severity::error, softnic_missing},
     Check{"softnic-dead", Severity::error, softnic_dead},
-    Check{"pf-driver", Severity::error, pf_driver},
-    Check{"no-vfs", Severity::error, no_vfs},
-    Check{"vf-driver", Severity::error, vf_driver},
     Check{"no-hugepages", Severity::warning, no_hugepages},
     Check{"domain-not-understood", Severity::warning, domain_not_understood},
-    Check{"autoprobe-on", Severity::warning, autoprobe_on},
     Check{"numa-mismatch", Severity::warning, numa_mismatch},
     Check{"cores-shared", Severity::warning, cores_shared},
     Check{"no-kvm", Severity::note, no_kvm},

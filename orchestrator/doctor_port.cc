@@ -149,11 +149,18 @@ void vlan_filter_off(const Facts& facts, Findings& out) {
   }
 }
 
+// Linux's driver says it where vigia-pf does not drive the PF itself.
+std::string spoof_evidence(const UsedVf& vf, std::string text) {
+  if (vf.port->view.generator == pf::GeneratorKind::native) return drift_or(*vf.port, "PFVFSPOOF", std::move(text));
+  return fmt::format("`ip link show` of the PF says that spoof checking of VF {} is {}", vf.view->index,
+                     vf.view->spoof_check ? "on" : "off");
+}
+
 void spoof_check_off(const Facts& facts, Findings& out) {
   for (const UsedVf& vf : used_vfs(facts)) {
     if (!vf.wish->spoof_check || vf.view->spoof_check) continue;
     out.add(vf.who(), "it may send under any address, although it should not: what is captured may be forged",
-            drift_or(*vf.port, "PFVFSPOOF", "PFVFSPOOF has no bit for it"), apply_again(*vf.port));
+            spoof_evidence(vf, "PFVFSPOOF has no bit for it"), apply_again(*vf.port));
   }
 }
 
@@ -161,7 +168,7 @@ void spoof_check_forced(const Facts& facts, Findings& out) {
   for (const UsedVf& vf : used_vfs(facts)) {
     if (vf.wish->spoof_check || !vf.view->spoof_check) continue;
     out.add(vf.who(), "frames that it sends under other addresses are dropped, although spoof_check is off for it",
-            drift_or(*vf.port, "PFVFSPOOF", "PFVFSPOOF has a bit for it"), apply_again(*vf.port));
+            spoof_evidence(vf, "PFVFSPOOF has a bit for it"), apply_again(*vf.port));
   }
 }
 
@@ -191,6 +198,17 @@ void register_drift(const Facts& facts, Findings& out) {
   }
 }
 
+void setting_overruled(const Facts& facts, Findings& out) {
+  for (const PortFacts* port : answering_ports(facts)) {
+    for (const pf::Overruled& other : port->view.overruled) {
+      out.add(port->control, "somebody changed a setting of the port behind vigia-pf, which leaves it so",
+              fmt::format("{}: {} was set, {} is there", other.what, other.wanted, other.found),
+              fmt::format("if that was not wanted: `vigia pf apply --control {}` with the port's file sets it again",
+                          port->control));
+    }
+  }
+}
+
 constexpr std::array kChecks{
     Check{"port-manager-down", Severity::error, manager_down},
     Check{"port-manager-silent", Severity::error, manager_silent},
@@ -208,6 +226,7 @@ constexpr std::array kChecks{
     Check{"spoof-check-off", Severity::warning, spoof_check_off},
     Check{"spoof-check-forced", Severity::warning, spoof_check_forced},
     Check{"register-drift", Severity::warning, register_drift},
+    Check{"setting-overruled", Severity::warning, setting_overruled},
 };
 
 }  // namespace

@@ -19,7 +19,9 @@ json to_json(const VfConfig& vf) {
            {"rate_mbps", vf.rate_mbps}};
   if (vf.mac) out["mac"] = vf.mac->text();
   if (vf.vlan) out["vlan"] = *vf.vlan;
+  if (vf.link != VfLink::automatic) out["link"] = link_word(vf.link);
   if (!vf.name.empty()) out["name"] = vf.name;
+  if (!vf.interface.empty()) out["interface"] = vf.interface;
   return out;
 }
 

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pfdriver/apply.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
-#include "hw/fd.h"
 #include "hw/ixgbe/bits.h"
 #include "hw/ixgbe/regs_pf.h"
+#include "pfdriver/durable_file.h"
 
 namespace vigia::pf {
 namespace {
@@ -34,13 +31,6 @@ Result<Done> write_and_check(hw::Bar& bar, const Change& change) {
   return work_error(fmt::format(
       "write {} ({}): wrote {:08x}, read back {:08x}; is another driver on this port, or has the device been reset?",
       change.cell.name(), info(change.cell.field).meaning, change.after, read));
-}
-
-Result<Done> sync_folder(const std::filesystem::path& file) {
-  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
-  const Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return os_error("write journal folder " + folder.string());
-  return Done{};
 }
 
 std::string encode(std::span<const Change> changes) {
@@ -110,22 +100,13 @@ Result<Done> apply_changes(hw::Bar& bar, std::span<const Change> changes) {
   return Done{};
 }
 
-Result<Done> Journal::store(const std::string& text) const {
-  const std::filesystem::path fresh = file_.string() + ".new";
-  const Fd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
-  if (!fd) return os_error("write journal " + fresh.string());
-  if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) || ::fsync(fd.get()) != 0) {
-    return os_error("write journal " + fresh.string());
-  }
-  if (::rename(fresh.c_str(), file_.c_str()) != 0) return os_error("replace journal " + file_.string());
-  return sync_folder(file_);
-}
-
 Result<Done> Journal::begin(std::span<const Change> changes) const {
-  return file_.empty() ? Done{} : store(encode(changes));
+  return file_.empty() ? Done{} : write_durably(file_, encode(changes));
 }
 
-Result<Done> Journal::finish() const { return file_.empty() ? Done{} : store(encode(std::span<const Change>{})); }
+Result<Done> Journal::finish() const {
+  return file_.empty() ? Done{} : write_durably(file_, encode(std::span<const Change>{}));
+}
 
 Result<std::vector<Change>> Journal::interrupted() const {
   std::vector<Change> out;

@@ -35,7 +35,6 @@ class Journal {
   Result<std::vector<Change>> interrupted() const;
 
  private:
-  Result<Done> store(const std::string& text) const;
   std::filesystem::path file_;
 };
 

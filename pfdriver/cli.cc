@@ -9,10 +9,13 @@
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "hw/log.h"
 #include "pfdriver/control.h"
+#include "pfdriver/kernel/manager.h"
 #include "pfdriver/plan.h"
+#include "pfdriver/tc/mirrors.h"
 
 namespace vigia::pf {
 namespace {
@@ -20,7 +23,7 @@ namespace {
 using nlohmann::json;
 
 struct Options {
-  std::string config, control;
+  std::string config, control, device, journal;
   bool as_json = false;
 };
 
@@ -65,15 +68,59 @@ int plan(const Options& options) {
   if (!options.control.empty()) return ask(options, {{"command", "plan"}});
   const auto config = load_config(options.config);
   if (!config) return fail(config.error(), options.as_json);
-  const Plan plan = make_plan(capabilities_82599(), *config, Current{});
+  Plan plan;
+  if (!options.device.empty()) {
+    auto ways = open_kernel_ways(options.device);
+    if (!ways) return fail(ways.error(), options.as_json);
+    plan = KernelManager::look_only(std::move(*ways))->plan(*config);
+  } else {
+    plan = make_plan(capabilities_82599(), *config, Current{});
+  }
   fmt::print("{}{}", options.as_json ? plan_json(plan) : plan_text(plan), options.as_json ? "\n" : "");
   return plan.applicable() ? 0 : 2;
+}
+
+Result<std::vector<std::string>> repair_mirrors() {
+  auto control = open_traffic_control();
+  if (!control) return control.error();
+  return remove_all_mirrors(**control);
+}
+
+Result<std::vector<std::string>> repair_port(const Options& options) {
+  if (options.device == "tc") return repair_mirrors();
+  if (options.journal.empty()) return input_error("which journal? name the one that vigia-pf was given with --journal");
+  auto ways = open_kernel_ways(options.device);
+  if (!ways) return ways.error();
+  return repair_kernel_port(std::move(*ways), options.journal);
+}
+
+int repair(const Options& options) {
+  const auto done = repair_port(options);
+  if (!done) return fail(done.error(), options.as_json);
+  if (options.as_json) {
+    fmt::print("{}\n", json{{"repaired", *done}}.dump(2, ' ', false, json::error_handler_t::replace));
+  } else if (done.value().empty()) {
+    fmt::print("nothing to repair\n");
+  }
+  for (const std::string& line : options.as_json ? std::vector<std::string>{} : *done) fmt::print("{}\n", line);
+  return 0;
+}
+
+void add_repair(CLI::App& pf, int& status) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = pf.add_subcommand(
+      "repair", "put back what a vigia-pf of generator kernel or tc left that was killed; it must not run");
+  command->add_option("--device", options->device, "pci:ADDRESS of the port, or its interface; or tc: every mirror")
+      ->required();
+  command->add_option("--journal", options->journal, "the journal that vigia-pf was given; not for tc");
+  command->add_flag("--json", options->as_json, "print one JSON object");
+  command->callback([options, &status] { status = repair(*options); });
 }
 
 }  // namespace
 
 void add_pf_commands(CLI::App& app, int& status) {
-  CLI::App* pf = app.add_subcommand("pf", "the physical-function manager: plan, apply, show, revert, explain");
+  CLI::App* pf = app.add_subcommand("pf", "the physical-function manager: plan, apply, show, revert, repair, explain");
   pf->require_subcommand(1);
   const auto add = [&](const char* name, const char* meaning, bool needs_config, bool needs_control, auto run) {
     auto options = std::make_shared<Options>();
@@ -81,6 +128,9 @@ void add_pf_commands(CLI::App& app, int& status) {
     if (needs_config) command->add_option("--config", options->config, "pf.yaml")->required();
     auto* control = command->add_option("--control", options->control, "control socket of a running vigia-pf");
     if (needs_control) control->required();
+    if (needs_config && !needs_control) {
+      command->add_option("--device", options->device, "generator kernel: pci:ADDRESS or interface of the live port");
+    }
     command->add_flag("--json", options->as_json, "print one JSON object");
     command->callback([options, run, &status] { status = run(*options); });
   };
@@ -98,6 +148,7 @@ void add_pf_commands(CLI::App& app, int& status) {
   add("status", "print what the running vigia-pf has counted", false, true, [](const Options& o) {
     return ask(o, {{"command", "status"}});
   });
+  add_repair(*pf, status);
   pf->add_subcommand("explain", "print the schema of pf.yaml")->callback([&status] {
     fmt::print("{}", explain_config());
     status = 0;

@@ -16,11 +16,21 @@ namespace {
 constexpr std::array<std::string_view, 2> kDefaultPools{"drop", "pf"};
 constexpr std::array<std::string_view, 3> kVlanFilters{"auto", "on", "off"};
 constexpr std::array<std::string_view, 3> kDirections{"rx", "tx", "both"};
+constexpr std::array<std::string_view, 4> kGenerators{"native", "kernel", "dpdk", "tc"};
+constexpr std::array<std::string_view, 3> kLinks{"auto", "up", "down"};
 
 // 64 pools, one of them the PF's own (82599 section 1.3); slots and sizes as the part has them.
 constexpr std::uint64_t kMostVfs = 63, kLastVf = kMostVfs - 1;
 
 const std::array kPortOptions{
+    yaml::choice<&PfConfig::generator, PfConfig>(
+        "generator", kGenerators, "native",
+        "who makes the VFs: native: vigia-pf drives the function itself; kernel: Linux's driver, told by vigia-pf; "
+        "dpdk: "
+        "DPDK's driver in testpmd, started by vigia-pf; tc: none, VFs are interfaces of the host"),
+    yaml::boolean<&PfConfig::host_drivers, PfConfig>(
+        "host_drivers", "false",
+        "generator kernel: let the host's VF driver take each VF once its settings are in place"),
     yaml::integer<&PfConfig::vfs, PfConfig>("vfs", 1, kMostVfs, "required", "number of virtual functions"),
     yaml::integer<&PfConfig::mtu, PfConfig>("mtu", 68, 9710, "1500", "payload bytes of the largest frame, for all VFs"),
     yaml::choice<&PfConfig::default_pool, PfConfig>(
@@ -43,7 +53,11 @@ const std::array kVfOptions{
                                                     "drop what it sends with a foreign source MAC or VLAN"),
     yaml::integer<&VfConfig::rate_mbps, VfConfig>("rate_mbps", 0, 10000, "0",
                                                   "transmit limit in Mb/s; 0: none, else at least 10"),
+    yaml::choice<&VfConfig::link, VfConfig>("link", kLinks, "auto",
+                                            "what the VF is told of the link; auto: the port's own (generator kernel)"),
     yaml::text<&VfConfig::name, VfConfig>("name", "none", "what the operator calls it"),
+    yaml::text<&VfConfig::interface, VfConfig>("interface", "none",
+                                               "generator tc: the interface of the host that the guest is behind"),
 };
 
 const std::array kTapOptions{
@@ -95,6 +109,37 @@ void check_vfs(const PfConfig& config, std::vector<Violation>& out) {
       if (const auto [old, fresh] = names.emplace(vf.name, i); !fresh) {
         out.push_back({at("name"), fmt::format("\"{}\" is the name of pf.vf[{}] too", vf.name, old->second)});
       }
+    }
+  }
+}
+
+// Keys that only one generator has an idea of.
+void check_generator(const PfConfig& config, std::vector<Violation>& out) {
+  const bool kernel = config.generator == GeneratorKind::kernel, tc = config.generator == GeneratorKind::tc;
+  if (config.host_drivers && !kernel) {
+    out.push_back({"pf.host_drivers", "is for generator: kernel, the only one beside which the host drives VFs"});
+  }
+  if (tc && config.vf.size() < config.vfs) {
+    out.push_back({"pf.vf", "generator: tc wants one entry for each of pf.vfs, with its interface"});
+  }
+  std::map<std::string, std::size_t> interfaces;
+  for (std::size_t i = 0; i < config.vf.size(); ++i) {
+    const VfConfig& vf = config.vf[i];
+    const auto at = [i](std::string_view key) { return fmt::format("pf.vf[{}].{}", i, key); };
+    if (vf.link != VfLink::automatic && !kernel) {
+      out.push_back({at("link"), "is for generator: kernel; the others leave the VF's link to the port"});
+    }
+    if (!tc && !vf.interface.empty()) out.push_back({at("interface"), "is for generator: tc; VFs have no need of it"});
+    if (tc && vf.interface.empty()) {
+      out.push_back({at("interface"), "is missing: with generator: tc each entry names an interface of the host"});
+    } else if (const auto [old, fresh] = interfaces.emplace(vf.interface, i); tc && !fresh) {
+      out.push_back(
+          {at("interface"), fmt::format("\"{}\" is the interface of pf.vf[{}] too", vf.interface, old->second)});
+    }
+    if (tc && (vf.mac || vf.vlan || vf.port_vlan || vf.trust || !vf.spoof_check || vf.rate_mbps > 0)) {
+      out.push_back({at("index"),
+                     "with generator: tc an entry has index, name and interface only; MAC, VLAN and the rest "
+                     "are the guest's and the bridge's business"});
     }
   }
 }
@@ -178,6 +223,15 @@ Tap read_tap(yaml::Map& map) {
 
 std::string_view direction_word(Direction direction) { return kDirections[static_cast<std::size_t>(direction)]; }
 
+std::string_view generator_word(GeneratorKind generator) { return kGenerators[static_cast<std::size_t>(generator)]; }
+
+std::optional<GeneratorKind> parse_generator(std::string_view word) {
+  const auto at = std::find(kGenerators.begin(), kGenerators.end(), word);
+  return at == kGenerators.end() ? std::nullopt : std::optional(static_cast<GeneratorKind>(at - kGenerators.begin()));
+}
+
+std::string_view link_word(VfLink link) { return kLinks[static_cast<std::size_t>(link)]; }
+
 std::string VfConfig::title() const {
   return name.empty() ? fmt::format("VF {}", index) : fmt::format("VF {} ({})", index, name);
 }
@@ -189,6 +243,7 @@ bool PfConfig::filters_vlans() const {
 
 std::vector<Violation> validate(const PfConfig& config) {
   std::vector<Violation> out;
+  check_generator(config, out);
   check_vfs(config, out);
   check_taps(config, out);
   return out;

@@ -19,6 +19,10 @@ namespace vigia::pf {
 enum class DefaultPool { drop, pf };
 enum class VlanFilter { automatic, on, off };
 enum class Direction { rx, tx, both };
+// Who makes the VFs: see generator.h.
+enum class GeneratorKind { native, kernel, dpdk, tc };
+// What a VF is told of the link: the port's own, or always up or down.
+enum class VfLink { automatic, up, down };
 
 // One VF. Everything has a default, so a VF that the file does not mention is an ordinary untrusted one.
 struct VfConfig {
@@ -29,7 +33,9 @@ struct VfConfig {
   bool trust = false;
   bool spoof_check = true;
   unsigned rate_mbps = 0;  // transmit limit, 0: none
+  VfLink link = VfLink::automatic;
   std::string name;
+  std::string interface;  // generator tc: the host's side of the guest's interface
 
   // "VF 0 (web)", for sentences.
   std::string title() const;
@@ -51,6 +57,8 @@ struct Tap {
 };
 
 struct PfConfig {
+  GeneratorKind generator = GeneratorKind::native;
+  bool host_drivers = false;  // generator kernel: the host's own driver takes the VFs
   unsigned vfs = 0;
   unsigned mtu = 1500;  // bytes of payload of a frame, for the port and all VFs
   DefaultPool default_pool = DefaultPool::drop;
@@ -82,6 +90,9 @@ Result<PfConfig> load_config(const std::filesystem::path& file);
 VfConfig read_vf(yaml::Map& map);
 Tap read_tap(yaml::Map& map);
 std::string_view direction_word(Direction direction);
+std::string_view generator_word(GeneratorKind generator);
+std::optional<GeneratorKind> parse_generator(std::string_view word);
+std::string_view link_word(VfLink link);
 
 // Fills config.vf up to one entry per VF, in order. For configs that were built, not parsed.
 PfConfig complete(PfConfig config);

@@ -11,7 +11,7 @@
 
 #include "hw/unix_socket.h"
 #include "pfdriver/amend.h"
-#include "pfdriver/manager.h"
+#include "pfdriver/generator.h"
 
 namespace vigia::pf {
 namespace {
@@ -30,7 +30,7 @@ std::string success(std::string_view text, json data) {
   return dump({{"ok", true}, {"text", text}, {"data", std::move(data)}});
 }
 
-std::string answer_plan(Manager& manager, const json& request, bool apply) {
+std::string answer_plan(Generator& generator, const json& request, bool apply) {
   if (!request.contains("config") || !request["config"].is_string()) {
     return failure(input_error("the request has no config: send the text of pf.yaml"));
   }
@@ -39,57 +39,62 @@ std::string answer_plan(Manager& manager, const json& request, bool apply) {
                                    name.is_string() ? name.get_ref<const std::string&>() : "pf.yaml");
   if (!config) return failure(config.error());
   if (!apply) {
-    const Plan plan = manager.plan(*config);
+    const Plan plan = generator.plan(*config);
     return success(plan_text(plan), json::parse(plan_json(plan)));
   }
-  const auto applied = manager.apply(*config);
+  const auto applied = generator.apply(*config);
   return applied ? success(plan_text(*applied), json::parse(plan_json(*applied))) : failure(applied.error());
 }
 
 // Makes the change, or only plans it. The data holds what undoes it.
-std::string answer_amend(Manager& manager, const json& request) {
+std::string answer_amend(Generator& generator, const json& request) {
   if (!request.contains("change") || !request["change"].is_object()) {
     return failure(input_error("the request has no change: send an object with vf, taps and remove_taps"));
   }
   const auto change = parse_amendment(dump(request["change"]), "change");
   if (!change) return failure(change.error());
-  const auto wanted = amend(manager.config(), *change);
+  const auto wanted = amend(generator.config(), *change);
   if (!wanted) return failure(wanted.error());
-  const json undo = json::parse(amendment_json(undo_of(manager.config(), *change)));
+  const json undo = json::parse(amendment_json(undo_of(generator.config(), *change)));
   const bool only_plan = request.value("dry_run", json(false)) == json(true);
-  const auto done = only_plan ? Result<Plan>(manager.plan(*wanted)) : manager.apply(*wanted);
+  const auto done = only_plan ? Result<Plan>(generator.plan(*wanted)) : generator.apply(*wanted);
   if (!done) return failure(done.error());
   json data = json::parse(plan_json(*done));
   data["undo"] = undo;
   return success(plan_text(*done), std::move(data));
 }
 
-std::string answer_status(Manager& manager) {
-  const auto& totals = manager.totals();
-  return success(fmt::format("up with {} VFs; {} VF resets, {} refusals\n", manager.config().vfs, totals.vf_resets,
-                             totals.refusals),
-                 {{"vfs", manager.config().vfs}, {"vf_resets", totals.vf_resets}, {"refusals", totals.refusals}});
+std::string answer_status(Generator& generator) {
+  const auto& totals = generator.totals();
+  return success(
+      fmt::format("up with {} VFs; {} VF resets, {} refusals, {} drifts set right, {} left to the administrator\n",
+                  generator.config().vfs, totals.vf_resets, totals.refusals, totals.drifts, totals.overruled),
+      {{"vfs", generator.config().vfs},
+       {"vf_resets", totals.vf_resets},
+       {"refusals", totals.refusals},
+       {"drifts", totals.drifts},
+       {"overruled", totals.overruled}});
 }
 
 }  // namespace
 
-std::string answer_control(Manager& manager, std::string_view line) {
+std::string answer_control(Generator& generator, std::string_view line) {
   const json request = json::parse(line, nullptr, false);
   if (!request.is_object() || !request.contains("command") || !request["command"].is_string()) {
     return failure(input_error("the request is no JSON object with a command"));
   }
   const auto& command = request["command"].get_ref<const std::string&>();
-  if (command == "plan") return answer_plan(manager, request, false);
-  if (command == "apply") return answer_plan(manager, request, true);
-  if (command == "amend") return answer_amend(manager, request);
-  if (command == "config") return success("", json::parse(config_json(manager.config())));
-  if (command == "status") return answer_status(manager);
+  if (command == "plan") return answer_plan(generator, request, false);
+  if (command == "apply") return answer_plan(generator, request, true);
+  if (command == "amend") return answer_amend(generator, request);
+  if (command == "config") return success("", json::parse(config_json(generator.config())));
+  if (command == "status") return answer_status(generator);
   if (command == "show") {
-    const PortView view = manager.show();
-    return success(show_text(view, manager.config()), json::parse(show_json(view, manager.config())));
+    const PortView view = generator.show();
+    return success(show_text(view, generator.config()), json::parse(show_json(view, generator.config())));
   }
   if (command == "revert") {
-    const auto reverted = manager.revert();
+    const auto reverted = generator.revert();
     return reverted ? success(plan_text(*reverted), json::parse(plan_json(*reverted))) : failure(reverted.error());
   }
   return failure(input_error(

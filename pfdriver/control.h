@@ -22,10 +22,10 @@
 
 namespace vigia::pf {
 
-class Manager;
+class Generator;
 
 // The reply to one request line, without the newline. Foreign bytes: whatever comes, there is a reply.
-std::string answer_control(Manager& manager, std::string_view line);
+std::string answer_control(Generator& generator, std::string_view line);
 
 // Serves the socket from the caller's poll loop. At most 16 clients; one that sends a line over 2 MiB or does not read
 // its replies is disconnected.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pfdriver/daemon.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -15,17 +16,13 @@
 #include "hw/fd.h"
 #include "hw/log.h"
 #include "pfdriver/control.h"
+#include "pfdriver/dpdk/manager.h"
+#include "pfdriver/kernel/manager.h"
 #include "pfdriver/manager.h"
+#include "pfdriver/tc/manager.h"
 
 namespace vigia::pf {
 namespace {
-
-// Without an interrupt a mailbox is looked at this often; VF drivers wait a second for an answer.
-constexpr int kPollMs = 10;
-// With one, this is only a safety net against a lost interrupt, and the device is left in peace.
-constexpr int kSafetyMs = 50;
-// While a message waits for a VF to let go of its mailbox.
-constexpr int kBusyMs = 1;
 
 Result<Fd> signals() {
   sigset_t set;
@@ -56,43 +53,122 @@ void report(const Plan& plan) {
   for (const std::string& warning : plan.warnings) log::warning("{}", warning);
 }
 
-void reload(Manager& manager, const std::filesystem::path& file) {
+void reload(Generator& generator, const std::filesystem::path& file) {
   const auto config = load_config(file);
-  const auto applied = config ? manager.apply(*config) : Result<Plan>(config.error());
+  const auto applied = config ? generator.apply(*config) : Result<Plan>(config.error());
   if (applied) {
-    log::info("{}: read again, {} register writes", file.string(), applied.value().changes.size());
+    log::info("{}: read again, {} changes", file.string(), applied.value().size());
     report(applied.value());
   } else {
     log::error("{}: not applied, the port stays as it was:\n{}", file.string(), applied.error().text);
   }
 }
 
-Result<Done> serve(Manager& manager, ControlServer* control, int signal_fd, int interrupt_fd,
-                   const DaemonOptions& options) {
+Result<Done> serve(Generator& generator, ControlServer* control, int signal_fd, const DaemonOptions& options) {
   std::vector<pollfd> fds;
   for (;;) {
     fds.assign(1, {signal_fd, POLLIN, 0});
-    if (interrupt_fd >= 0) fds.push_back({interrupt_fd, POLLIN, 0});
+    generator.add_to(fds);
     if (control != nullptr) control->add_to(fds);
-    const int timeout = manager.busy() ? kBusyMs : interrupt_fd >= 0 ? kSafetyMs : kPollMs;
-    if (::poll(fds.data(), fds.size(), timeout) < 0 && errno != EINTR) {
+    if (::poll(fds.data(), fds.size(), static_cast<int>(generator.patience().count())) < 0 && errno != EINTR) {
       return os_error("wait for events");
     }
-    if (interrupt_fd >= 0) {
-      std::uint64_t count = 0;
-      [[maybe_unused]] const auto n = ::read(interrupt_fd, &count, sizeof(count));  // empty is fine: it only wakes us
-    }
-    manager.service();
-    if (!manager.alive()) {
+    generator.service();
+    if (!generator.alive()) {
       return work_error(options.device +
                         ": the device is gone (its server ended, or it was unplugged); VFs lost with it");
     }
     if (control != nullptr) control->serve(fds);
     while (const auto signal = next_signal(signal_fd)) {
       if (*signal != SIGHUP) return Done{};
-      reload(manager, options.config);
+      reload(generator, options.config);
     }
   }
+}
+
+// A generator, and what it stands on.
+struct Port {
+  std::unique_ptr<hw::PciFunction> function;
+  std::unique_ptr<Generator> generator;
+};
+
+Result<Port> open_native(const DaemonOptions& options, PfConfig config) {
+  Port port;
+  auto function = hw::open_function(options.device);
+  if (!function) return function.error();
+  port.function = std::move(*function);
+  int interrupt_fd = -1;
+  if (auto vectors = port.function->enable_msix(1)) {
+    interrupt_fd = vectors->at(0);
+  } else {
+    log::warning("{}: no MSI-X, mailboxes are polled: {}", options.device, vectors.error().text);
+  }
+  auto manager = Manager::start(*port.function, std::move(config), options.journal, interrupt_fd >= 0);
+  if (!manager) return manager.error();
+  manager.value()->wake_by(interrupt_fd);
+  port.generator = std::move(*manager);
+  return port;
+}
+
+Result<Port> open_kernel(const DaemonOptions& options, PfConfig config) {
+  auto ways = open_kernel_ways(options.device);
+  if (!ways) return ways.error();
+  auto manager = KernelManager::start(std::move(*ways), std::move(config), options.journal);
+  if (!manager) return manager.error();
+  Port port;
+  port.generator = std::move(*manager);
+  return port;
+}
+
+Result<Port> open_dpdk(const DaemonOptions& options, PfConfig config) {
+  constexpr std::string_view kVfio = "vfio:";
+  if (!options.device.starts_with(kVfio)) {
+    return input_error(fmt::format("device '{}': generator dpdk takes vfio:ADDRESS", options.device));
+  }
+  auto sriov = Sriov::find("pci:" + options.device.substr(kVfio.size()));
+  if (!sriov) return sriov.error();
+  auto manager = DpdkManager::start(std::move(*sriov), std::move(config), options.testpmd);
+  if (!manager) return manager.error();
+  Port port;
+  port.generator = std::move(*manager);
+  return port;
+}
+
+Result<Port> open_tc(PfConfig config) {
+  auto control = open_traffic_control();
+  if (!control) return control.error();
+  auto netlink = open_route_netlink();
+  if (!netlink) return netlink.error();
+  auto manager = TcManager::start(std::move(*control), std::move(*netlink), std::move(config));
+  if (!manager) return manager.error();
+  Port port;
+  port.generator = std::move(*manager);
+  return port;
+}
+
+// The device and the generator must be of the same mind: what the kernel drives is named by address or interface, what
+// vigia-pf drives by the way to it.
+Result<Port> open_port(const DaemonOptions& options, PfConfig config) {
+  if (config.generator == GeneratorKind::tc) {
+    if (options.device.empty()) return open_tc(std::move(config));
+    return input_error(fmt::format("device '{}': generator tc has none: the interfaces are in {}; leave --device out",
+                                   options.device, options.config.string()));
+  }
+  if (options.device.empty()) {
+    return input_error(
+        fmt::format("pf.generator {} needs a device: name it with --device", generator_word(config.generator)));
+  }
+  const bool kernels = options.device.starts_with("pci:") || options.device.starts_with("netdev:") ||
+                       options.device.find(':') == std::string::npos;
+  if (config.generator == GeneratorKind::native && kernels) {
+    return input_error(
+        fmt::format("device '{}' is the kernel's, and pf.generator is native: set generator: kernel in {}, or bind the "
+                    "device to vfio-pci and name it vfio:ADDRESS",
+                    options.device, options.config.string()));
+  }
+  if (config.generator == GeneratorKind::dpdk) return open_dpdk(options, std::move(config));
+  if (config.generator == GeneratorKind::kernel) return open_kernel(options, std::move(config));
+  return open_native(options, std::move(config));
 }
 
 }  // namespace
@@ -102,7 +178,7 @@ Result<Done> run_daemon(const DaemonOptions& options) {
   if (!config) return config.error();
   auto signal_fd = signals();
   if (!signal_fd) return signal_fd.error();
-  Manager* served = nullptr;
+  Generator* served = nullptr;
   std::unique_ptr<ControlServer> control;
   if (!options.control.empty()) {
     auto listening =
@@ -110,28 +186,21 @@ Result<Done> run_daemon(const DaemonOptions& options) {
     if (!listening) return listening.error();
     control = std::move(*listening);
   }
-  auto function = hw::open_function(options.device);
-  if (!function) return function.error();
-  int interrupt_fd = -1;
-  if (auto vectors = function.value()->enable_msix(1)) {
-    interrupt_fd = vectors->at(0);
-  } else {
-    log::warning("{}: no MSI-X, mailboxes are polled every {} ms: {}", options.device, kPollMs, vectors.error().text);
-  }
-  auto manager = Manager::start(**function, std::move(*config), options.journal, interrupt_fd >= 0);
-  if (!manager) return manager.error();
-  served = manager->get();
+  auto port = open_port(options, std::move(*config));
+  if (!port) return port.error();
+  served = port->generator.get();
   report(served->plan(served->config()));
   if (auto ready = write_ready(options.ready); !ready) return ready.error();
-  log::info("ready: {} is up with {} VFs", options.device, served->config().vfs);
+  log::info("ready: {} is up with {} VFs", options.device.empty() ? "tc" : options.device, served->config().vfs);
   if (options.once) return Done{};
 
-  auto ended = serve(*served, control.get(), signal_fd->get(), interrupt_fd, options);
+  auto ended = serve(*served, control.get(), signal_fd->get(), options);
   std::error_code ignored;
   if (!options.ready.empty()) std::filesystem::remove(options.ready, ignored);
   if (!ended) return ended.error();
   served->stop();
-  log::info("stopped: rules reverted, VFs told to reset");
+  log::info("stopped: taps reverted{}",
+            served->config().generator == GeneratorKind::native ? ", VFs told to reset" : "");
   return Done{};
 }
 

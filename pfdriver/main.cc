@@ -13,12 +13,13 @@ int main(int argc, char** argv) {
       "SIGHUP reads the config again; SIGTERM reverts the rules, tells the VFs and ends."};
   pf::DaemonOptions options;
   app.add_option("--device", options.device,
-                 "The physical function: vfio-user:SOCKET, vfio:0000:01:00.0 or uio:0000:01:00.0")
-      ->required();
+                 "The physical function: vfio-user:SOCKET, vfio:0000:01:00.0 or uio:0000:01:00.0; for generator kernel "
+                 "pci:0000:01:00.0 or the name of its interface; for generator tc none");
   app.add_option("--config", options.config, "pf.yaml; `vigia pf explain` prints its schema")->required();
   app.add_option("--control", options.control, "unix socket for `vigia pf plan|apply|show|revert`");
   app.add_option("--journal", options.journal, "file from which an interrupted change is finished or undone");
   app.add_option("--ready-file", options.ready, "file to create when the port is up");
+  app.add_option("--testpmd", options.testpmd, "generator dpdk: DPDK's testpmd")->capture_default_str();
   app.add_flag("--once", options.once, "bring up, apply, leave everything in place and exit");
   try {
     app.parse(argc, argv);

@@ -2,6 +2,7 @@
 #include "pfdriver/manager.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <thread>
@@ -20,6 +21,13 @@ using Clock = std::chrono::steady_clock;
 constexpr double kVoiceBurst = 20, kVoiceRate = 5;
 // Passes, a millisecond apart, for VFs to let go of their mailboxes before the device goes quiet.
 constexpr int kFarewellPasses = 20;
+
+// Without an interrupt a mailbox is looked at this often; VF drivers wait a second for an answer.
+constexpr std::chrono::milliseconds kPoll{10};
+// With one, this is only a safety net against a lost interrupt, and the device is left in peace.
+constexpr std::chrono::milliseconds kSafety{50};
+// While a message waits for a VF to let go of its mailbox.
+constexpr std::chrono::milliseconds kBusy{1};
 
 }  // namespace
 
@@ -40,8 +48,10 @@ Result<std::unique_ptr<Manager>> Manager::start(hw::PciFunction& function, PfCon
                                                 std::filesystem::path journal_file, bool msix) {
   const Capabilities* nic = capabilities_of(function.id());
   if (nic == nullptr) {
-    return input_error(fmt::format("{}: device {:04x}:{:04x} is no physical function that vigia-pf drives (8086:10fb)",
-                                   function.name(), function.id().vendor, function.id().device));
+    return input_error(
+        fmt::format("{}: device {:04x}:{:04x} is no physical function that vigia-pf drives itself (8086:10fb, the "
+                    "82599); give it back to Linux's driver and use generator: kernel with pci:ADDRESS",
+                    function.name(), function.id().vendor, function.id().device));
   }
   if (auto possible = verdict(make_plan(*nic, config, Current{})); !possible) return possible.error();
   auto bar = function.map_bar(0);
@@ -80,7 +90,14 @@ Result<Plan> Manager::apply(const PfConfig& config) {
   return plan;
 }
 
-Result<Plan> Manager::revert() { return apply(without_taps(config_)); }
+void Manager::add_to(std::vector<pollfd>& fds) const {
+  if (interrupt_fd_ >= 0) fds.push_back({interrupt_fd_, POLLIN, 0});
+}
+
+std::chrono::milliseconds Manager::patience() const {
+  if (mailboxes_.pending()) return kBusy;
+  return interrupt_fd_ >= 0 ? kSafety : kPoll;
+}
 
 PortView Manager::show() {
   const Image found = read_image(bar_);
@@ -113,6 +130,10 @@ std::vector<Drift> Manager::drift(const Image& found) const {
 }
 
 void Manager::service() {
+  if (interrupt_fd_ >= 0) {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto n = ::read(interrupt_fd_, &count, sizeof(count));  // empty is fine: it only wakes us
+  }
   (void)bar_.read(reg::EICR);  // clears; what happened is asked of the registers that know
   const bool link = (bar_.read(reg::LINKS) & hw::ixgbe::Links::up) != 0;
   if (!alive()) return;  // everything reads as ones now

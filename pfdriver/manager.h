@@ -14,13 +14,13 @@
 #include "pfdriver/bring_up.h"
 #include "pfdriver/capabilities.h"
 #include "pfdriver/config.h"
+#include "pfdriver/generator.h"
 #include "pfdriver/mailbox_service.h"
-#include "pfdriver/plan.h"
-#include "pfdriver/show.h"
 
 namespace vigia::pf {
 
-class Manager final : private VfHost {
+// The generator `native`.
+class Manager final : public Generator, private VfHost {
  public:
   // Recovers what the journal says, brings the port up, applies the config and lets the VFs reset. The function is not
   // owned. msix: vector 0 has an eventfd. A config that the NIC cannot do is refused before the device is touched.
@@ -28,28 +28,24 @@ class Manager final : private VfHost {
                                                 std::filesystem::path journal, bool msix);
   ~Manager() override;
 
-  // Pure with regard to the device: from what is known of it.
-  Plan plan(const PfConfig& config) const;
-  // Makes it so: refused (input error), failed and taken back (work error), or done and read back. VFs are pinged when
-  // something changed.
-  Result<Plan> apply(const PfConfig& config);
-  // The same port without taps: every mirror rule, and what the rules needed, is gone. VFs keep what they have.
-  Result<Plan> revert();
-  PortView show();
-  const PfConfig& config() const { return config_; }
+  // An eventfd that the device's vector 0 signals; not owned. None: mailboxes are polled.
+  void wake_by(int interrupt_fd) { interrupt_fd_ = interrupt_fd; }
 
-  // What interrupts and time bring: link changes, VF resets, messages. Cheap when nothing happened.
-  void service();
-  bool busy() const { return mailboxes_.pending(); }
-  bool alive() const { return function_.alive(); }
+  const PfConfig& config() const override { return config_; }
+  // From what is known of the device.
+  Plan plan(const PfConfig& config) const override;
+  // VFs are pinged when something changed.
+  Result<Plan> apply(const PfConfig& config) override;
+  PortView show() override;
+  const Totals& totals() const override { return totals_; }
 
-  // Clean end: rules reverted, VFs told to reset, device quiet. Called once, before destruction.
-  void stop();
-
-  struct Totals {
-    std::uint64_t vf_resets = 0, refusals = 0;
-  };
-  const Totals& totals() const { return totals_; }
+  void add_to(std::vector<pollfd>& fds) const override;
+  std::chrono::milliseconds patience() const override;
+  // Link changes, VF resets, messages.
+  void service() override;
+  bool alive() const override { return function_.alive(); }
+  // Rules reverted, VFs told to reset, device quiet.
+  void stop() override;
 
  private:
   Manager(hw::PciFunction& function, hw::Bar& bar, const Capabilities& nic, PfConfig config, Journal journal);
@@ -74,6 +70,7 @@ class Manager final : private VfHost {
   MailboxService mailboxes_;
   Totals totals_;
   bool link_ = false;
+  int interrupt_fd_ = -1;
 
   struct Voice {  // so that a VF that floods cannot flood the log
     double tokens = 0;

@@ -28,6 +28,13 @@ ScopeContext scope_context(const PfConfig& config, std::span<const VfState> stat
 
 Plan make_plan(const Capabilities& nic, const PfConfig& config, const Current& current) {
   Plan plan;
+  if (config.generator != GeneratorKind::native) {
+    plan.refusals.push_back(
+        fmt::format("pf.generator: {} is wanted, and this port is driven by native; end vigia-pf and start it with the "
+                    "other device",
+                    generator_word(config.generator)));
+    return plan;
+  }
   const TapPlan taps = plan_taps(nic, config, current.states);
   plan.rules = taps.rules;
   plan.refusals = taps.refusals;
@@ -59,8 +66,12 @@ std::string plan_text(const Plan& plan) {
   for (const std::string& scope : plan.scopes) out += fmt::format("{}\n", scope);
   for (const std::string& warning : plan.warnings) out += fmt::format("warning: {}\n", warning);
   if (!plan.applicable()) return out;
-  if (plan.changes.empty()) return out + "nothing to change\n";
-  out += fmt::format("{} register writes:\n", plan.changes.size());
+  if (plan.size() == 0) return out + "nothing to change\n";
+  if (!plan.lines.empty()) out += fmt::format("{} changes:\n", plan.lines.size());
+  for (const PlanLine& line : plan.lines) {
+    out += fmt::format("  {:<16} {} -> {}  {}\n", line.what, line.before, line.after, line.meaning);
+  }
+  if (!plan.changes.empty()) out += fmt::format("{} register writes:\n", plan.changes.size());
   for (const Change& change : plan.changes) {
     out += fmt::format("  {:<16} {:08x} -> {:08x}  {}\n", change.cell.name(), change.before, change.after,
                        info(change.cell.field).meaning);
@@ -78,6 +89,10 @@ std::string plan_json(const Plan& plan) {
                               {"before", change.before},
                               {"after", change.after},
                               {"meaning", info(change.cell.field).meaning}});
+  }
+  for (const PlanLine& line : plan.lines) {
+    out["changes"].push_back(
+        {{"setting", line.what}, {"before", line.before}, {"after", line.after}, {"meaning", line.meaning}});
   }
   return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

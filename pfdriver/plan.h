@@ -16,14 +16,22 @@
 
 namespace vigia::pf {
 
+// A change that is no register of native's table, in words: "VF 0 MAC", "00:..", "02:..".
+struct PlanLine {
+  std::string what, before, after, meaning;
+  friend bool operator==(const PlanLine&, const PlanLine&) = default;
+};
+
 struct Plan {
   std::vector<Change> changes;  // in writing order
+  std::vector<PlanLine> lines;  // likewise; of generators whose changes are not only registers
   std::vector<MirrorRule> rules;
   std::vector<std::string> scopes;    // the effective scope of each rule, one sentence per type
   std::vector<std::string> refusals;  // why it cannot be applied, each with the alternative; empty: it can
   std::vector<std::string> warnings;
 
   bool applicable() const { return refusals.empty(); }
+  std::size_t size() const { return changes.size() + lines.size(); }
 };
 
 struct Current {

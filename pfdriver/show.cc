@@ -139,6 +139,13 @@ std::string show_text(const PortView& view, const PfConfig& names) {
   }
   if (view.scopes.empty()) out += "no mirror rule\n";
   for (const std::string& scope : view.scopes) out += scope + "\n";
+  for (const Drift& d : view.drift) {
+    out += fmt::format("drift: {} ({}) is {:08x}, wanted {:08x}\n", d.name, d.meaning, d.found, d.wanted);
+  }
+  if (view.drifts > 0) out += fmt::format("{} times found undone and set again\n", view.drifts);
+  for (const Overruled& o : view.overruled) {
+    out += fmt::format("changed by somebody else and left so: {} is {}, wanted {}\n", o.what, o.found, o.wanted);
+  }
   return out;
 }
 

@@ -47,7 +47,14 @@ struct Drift {
   friend bool operator==(const Drift&, const Drift&) = default;
 };
 
+// A setting that somebody else changed on purpose: reported, not taken back.
+struct Overruled {
+  std::string what, wanted, found;
+  friend bool operator==(const Overruled&, const Overruled&) = default;
+};
+
 struct PortView {
+  GeneratorKind generator = GeneratorKind::native;
   bool up = false;  // a driver is there and the receiver runs
   bool link = false;
   unsigned max_frame = 0;  // bytes with FCS
@@ -59,6 +66,8 @@ struct PortView {
   // What only the manager knows; empty when only registers were read.
   std::vector<MirrorRule> wanted_rules;
   std::vector<Drift> drift;  // at most kMostDrift
+  std::vector<Overruled> overruled;
+  std::uint64_t drifts = 0;  // found undone and set again, since the manager came up
 };
 inline constexpr std::size_t kMostDrift = 32;
 

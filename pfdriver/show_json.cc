@@ -89,6 +89,10 @@ PortView read_port(const json& from) {
   for (const json& drift : from.at("drift")) {
     view.drift.push_back({drift.at("name"), drift.at("meaning"), drift.at("wanted"), drift.at("found")});
   }
+  const auto kind = parse_generator(from.at("generator").get<std::string>());
+  view.generator = kind.value_or(GeneratorKind::native);
+  view.drifts = from.at("drifts");
+  for (const json& o : from.at("overruled")) view.overruled.push_back({o.at("what"), o.at("wanted"), o.at("found")});
   return view;
 }
 
@@ -107,7 +111,10 @@ std::string show_json(const PortView& view, const PfConfig& names) {
            {"vfs", json::array()},
            {"rules", rules_json(view.rules)},
            {"wanted_rules", rules_json(view.wanted_rules)},
-           {"drift", json::array()}};
+           {"drift", json::array()},
+           {"generator", generator_word(view.generator)},
+           {"drifts", view.drifts},
+           {"overruled", json::array()}};
   for (const VfView& vf : view.vfs) {
     std::vector<std::string> macs;
     for (const hw::Mac& mac : vf.macs) macs.push_back(mac.text());
@@ -132,6 +139,9 @@ std::string show_json(const PortView& view, const PfConfig& names) {
   for (const Drift& drift : view.drift) {
     out["drift"].push_back(
         {{"name", drift.name}, {"meaning", drift.meaning}, {"wanted", drift.wanted}, {"found", drift.found}});
+  }
+  for (const Overruled& o : view.overruled) {
+    out["overruled"].push_back({{"what", o.what}, {"wanted", o.wanted}, {"found", o.found}});
   }
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }

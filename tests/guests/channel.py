@@ -15,10 +15,10 @@ class Channel:
     def __init__(self, path: Path):
         self.path, self.socket, self.number, self.rest = path, None, 0, b""
 
-    def open(self, seconds: float) -> None:
-        """Waits until a shell answers; throws away what was said before."""
+    def open(self, seconds: float, alive=lambda: True) -> None:
+        """Waits until a shell answers, or alive() is false; throws away what was said before."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while time.monotonic() < until and alive():
             try:
                 if not self.socket:
                     self.socket = socket.socket(socket.AF_UNIX)

@@ -46,9 +46,10 @@ class Guest:
         """Returns the seconds from the start of QEMU to a shell that answers."""
         begin = time.monotonic()
         log = open(self.folder / f"{self.name}.qemu", "ab")
-        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                        start_new_session=True)  # Ctrl-C is the lab's, which ends it
         try:
-            self.shell.open(seconds)
+            self.shell.open(seconds, lambda: self.process.poll() is None)
         except Failed as e:
             tail = (self.folder / f"{self.name}.qemu").read_text(errors="replace")[-500:]
             raise Failed(f"{self.name}: {e}; QEMU {self.process.poll()}: {tail}; console {self.console}") from e

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the images of ./dev images are: VIGIA_IMAGES, else build/images of this repository."""
+import json
 import os
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def qemu() -> Path:
     if not path.exists():
         raise Missing(f"no QEMU at {path}; ./dev images runtime builds it")
     return path
+
+
+def cmdline(image: str) -> str:
+    """What the image wants on its kernel command line."""
+    return json.loads((folder() / image / "manifest.json").read_text())["cmdline"]
 
 
 def boot_files(image: str) -> tuple[Path, Path]:

@@ -151,9 +151,15 @@ const std::vector<Fault>& faults() {
          f.ports[0].softnic->served->clear();
          manager(f, Answer::nobody);
        }},
-      {"pf-driver", [](Facts& f) { f.host.inventory->nics[0].driver = "ixgbe"; }},
+      {"no-vfio-pci", [](Facts& f) { f.host.kernel.vfio_pci = Module::missing; }},
+      {"pf-driver", [](Facts& f) { f.host.inventory->nics[0].driver.clear(); }},
+      {"pf-down", [](Facts& f) { f.host.nics[kPci].up = false; }},
+      {"pf-no-carrier", [](Facts& f) { f.host.nics[kPci].up = true; }},
       {"no-vfs", [](Facts& f) { f.host.inventory->nics[0].vfs_enabled = 0; }},
       {"vf-driver", [](Facts& f) { f.host.inventory->nics[0].vfs[1].driver = "ixgbevf"; }},
+      {"vfs-on-host", [](Facts& f) { f.host.inventory->nics[0].vfs[1].driver = "ixgbevf"; }},
+      {"group-not-viable", [](Facts& f) { f.host.nics[kPci].vfs[1].company = {"0000:3b:00.0 (ixgbe)"}; }},
+      {"registers-closed", [](Facts& f) { f.host.nics[kPci].registers_closed = "mmap: Invalid argument"; }},
       {"autoprobe-on", [](Facts& f) { f.host.autoprobe[kPci] = true; }},
       {"numa-mismatch", [](Facts& f) { f.vms[0].vm.placed.node = 1; }},
       {"cores-shared", [](Facts& f) { f.vms[0].vm.placed.vcpu_cpus = f.vms[1].vm.placed.vcpu_cpus; }},
@@ -187,6 +193,10 @@ const std::vector<Fault>& faults() {
       {"register-drift",
        [](Facts& f) {
          f.ports[0].view.drift = {{"MAXFRS", "largest frame", 1, 2}};
+       }},
+      {"setting-overruled",
+       [](Facts& f) {
+         f.ports[0].view.overruled = {{"MAC of VF 0 (web)", "02:00:00:00:00:01", "02:00:00:00:00:55"}};
        }},
       // mirror
       {"tap-without-rule", [](Facts& f) { f.ports[0].view.rules.clear(); }},

@@ -63,7 +63,9 @@ TEST_F(ManagerTest, RefusesOtherDevicesAndImpossibleTapsBeforeTouchingAnything) 
   nic_.identity = {0x8086, 0x10ed};
   started = Manager::start(nic_, *config, {}, true);
   ASSERT_FALSE(started);
-  EXPECT_EQ(started.error().text, "fake:pf: device 8086:10ed is no physical function that vigia-pf drives (8086:10fb)");
+  EXPECT_EQ(started.error().text,
+            "fake:pf: device 8086:10ed is no physical function that vigia-pf drives itself (8086:10fb, the 82599); "
+            "give it back to Linux's driver and use generator: kernel with pci:ADDRESS");
   EXPECT_TRUE(nic_.written.empty());
 }
 

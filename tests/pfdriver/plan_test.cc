@@ -189,6 +189,15 @@ INSTANTIATE_TEST_SUITE_P(
                 "direction: rx"}),
     [](const auto& row) { return row.param.name; });
 
+TEST(PlanOfGenerators, NativeRefusesAWishForAnother) {
+  const auto config = parse_config("pf:\n  vfs: 2\n  generator: kernel\n", "pf.yaml");
+  ASSERT_TRUE(config);
+  const Plan plan = make_plan(capabilities_82599(), *config, Current{});
+  ASSERT_THAT(plan.refusals, testing::SizeIs(1));
+  EXPECT_THAT(plan.refusals[0],
+              testing::HasSubstr("pf.generator: kernel is wanted, and this port is driven by native"));
+}
+
 TEST(Plan, FiveAgentsDoNotFitFourRules) {
   std::string text = "pf:\n  vfs: 6\n  taps:\n";
   for (int to = 1; to <= 5; ++to)

@@ -79,15 +79,16 @@ put_programs() {
   for link in $links; do ln -sf "${link#*=}" "$root/usr/bin/${link%%=*}"; done
 }
 
-# The modules that the recipe names and those they need, uncompressed. A module built into the kernel needs no file.
+# The modules that the recipe names and those they need, uncompressed; those of more_modules are not loaded at boot. A module
+# built into the kernel needs no file.
 put_modules() {
   local module file to=$root/usr/lib/modules/$release
   depmod -b "$tree/usr" "$release" 2>/dev/null || depmod -b "$tree" "$release"
   mkdir -p "$to"
   : >"$root/usr/lib/vigia/modules"
-  for module in $modules; do
+  for module in $modules $more_modules; do
     file=$(modprobe -d "$tree" -S "$release" --show-depends "${module%\?}") || die "$name: the kernel $release has no module $module"
-    echo "$module" >>"$root/usr/lib/vigia/modules"
+    case " $modules " in *" $module "*) echo "$module" >>"$root/usr/lib/vigia/modules" ;; esac
     for file in $(sed -n 's/^insmod \([^ ]*\).*/\1/p' <<<"$file"); do
       case "$file" in
         *.xz) xz -dc "$file" >"$to/$(basename "$file" .xz)" ;;

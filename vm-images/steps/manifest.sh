@@ -11,7 +11,7 @@ write_manifest() {
   done >"$work/files.tsv"
   touch "$work/packages.tsv"
   jq -n --arg name "$name" --arg kind "$kind" --arg suite "$suite" --arg kernel "${release:-}" --arg cmdline "$cmdline" \
-    --arg commit "$commit" --arg builder "$(builder_hash | cut -d' ' -f1)" --arg inputs "$inputs" --arg modules "$modules" \
+    --arg commit "$commit" --arg builder "$(builder_hash | cut -d' ' -f1)" --arg inputs "$inputs" --arg modules "$(echo $modules $more_modules)" \
     --arg own "$own" --rawfile packages "$work/packages.tsv" --rawfile files "$work/files.tsv" '
     def rows($text): $text | split("\n") | map(select(. != "") | split("\t"));
     {name: $name, kind: $kind, suite: $suite, kernel: $kernel, cmdline: $cmdline, modules: ($modules | split(" ") | map(select(. != ""))),
