@@ -56,7 +56,7 @@ def capture(host: Host, name: str, options: str = "", device: str = f"vfio:{vf(0
     """Our capture on a VF in the background, when it receives; stop("INT") ends it, statistics() reads what it says."""
     job = host.spawn(f"vigia-capture run --device {device} --name {name} --ready-file /tmp/{name}.ready "
                      f"--stats-json /lab/{name}.json {options}")
-    host.wait_for("the capture", lambda: job.ended() or host.call(f"[ -e /tmp/{name}.ready ]").status == 0)
+    host.wait_for("the capture", lambda: job.ended() or host.call(f"[ -e /tmp/{name}.ready ]").status == 0, 90)
     if job.ended():
         raise Failed(f"vigia-capture: {job.read('err')}")
     return job
