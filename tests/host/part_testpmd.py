@@ -58,7 +58,7 @@ def rates(host: Host, report) -> None:
     """In turn, so that what else this machine does hits both alike."""
     seen: dict[str, list] = {"vigia": [], "testpmd": []}
     for turn in range(ROUNDS):
-        job = steps.capture(host, f"rate{turn}", "--poll --cpu 0 --queue-size 2048")
+        job = steps.capture(host, f"rate{turn}", "--poll --cpus 0 --queue-size 2048")
         sent = flood(host)
         job.stop("INT")
         seen["vigia"].append((sent, steps.statistics(host, f"rate{turn}")["frames"]))
