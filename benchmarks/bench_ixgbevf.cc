@@ -16,14 +16,14 @@
 #include "hw/ixgbe/descriptor.h"
 #include "hw/ixgbe/regs_vf.h"
 #include "tests/vfdriver/no_function.h"
-#include "vfdriver/ixgbevf/rx_queue.h"
-#include "vfdriver/ixgbevf/tx_queue.h"
+#include "vfdriver/intel/rx_queue.h"
+#include "vfdriver/intel/tx_queue.h"
 
 namespace {
 
 using namespace vigia;
-using vf::ixgbevf::RxQueue;
-using vf::ixgbevf::TxQueue;
+using vf::intel::RxQueue;
+using vf::intel::TxQueue;
 namespace rx_status = hw::ixgbe::RxStatus;
 
 constexpr std::uint32_t kFrame = 60;
@@ -51,7 +51,7 @@ void receive_and_release(benchmark::State& state) {
   const auto burst = static_cast<std::size_t>(state.range(0));
   const bool look = state.range(1) != 0;
   constexpr std::uint32_t kRing = 2048;
-  auto layout = vf::ixgbevf::plan_memory(1, kRing, 2048, 0);
+  auto layout = vf::intel::plan_memory(1, kRing, 2048, 0);
   layout.rx[0].stride = 2048 + static_cast<std::uint32_t>(state.range(2));
   std::vector<std::byte> memory(layout.total + 4096);
   void* aligned = memory.data();
@@ -61,8 +61,8 @@ void receive_and_release(benchmark::State& state) {
       RxQueue::Memory::at({static_cast<std::byte*>(aligned), layout.total}, hw::Iova{0}, layout.rx[0]);
   Page page;
   vf::test::NoFunction function;
-  vf::ixgbevf::Signal signal;
-  RxQueue queue(queue_memory, page.bar.doorbell(hw::ixgbe::vf::VFRDT, 0), signal, function);
+  vf::intel::Signal signal;
+  RxQueue queue(queue_memory, hw::ixgbe::RxStatus::rxe, page.bar.doorbell(hw::ixgbe::vf::VFRDT, 0), signal, function);
   queue.prepare();
   queue.open();
 
@@ -101,15 +101,15 @@ BENCHMARK(receive_and_release)
 // needs two idle cores.
 void across_cores(benchmark::State& state) {
   constexpr std::uint32_t kRing = 2048;
-  auto layout = vf::ixgbevf::plan_memory(1, kRing, 2048, 0);
+  auto layout = vf::intel::plan_memory(1, kRing, 2048, 0);
   layout.rx[0].stride = 2048 + static_cast<std::uint32_t>(state.range(0));
   std::vector<std::byte> memory(layout.total);
   const auto queue_memory = RxQueue::Memory::at(memory, hw::Iova{0}, layout.rx[0]);
   Page page;
   vf::test::NoFunction function;
-  vf::ixgbevf::Signal signal;
+  vf::intel::Signal signal;
   const hw::Doorbell tail = page.bar.doorbell(hw::ixgbe::vf::VFRDT, 0);
-  RxQueue queue(queue_memory, tail, signal, function);
+  RxQueue queue(queue_memory, hw::ixgbe::RxStatus::rxe, tail, signal, function);
   queue.prepare();
   queue.open();
 
@@ -152,12 +152,12 @@ BENCHMARK(across_cores)->ArgName("gap")->Arg(0)->Arg(64)->UseRealTime();
 
 void send(benchmark::State& state) {
   const auto burst = static_cast<std::size_t>(state.range(0));
-  const auto layout = vf::ixgbevf::plan_memory(0, 0, 0, 512);
+  const auto layout = vf::intel::plan_memory(0, 0, 0, 512);
   std::vector<std::byte> memory(layout.total);
   const auto queue_memory = TxQueue::Memory::at(memory, hw::Iova{0}, layout.tx);
   Page page;
   vf::test::NoFunction function;
-  TxQueue queue(queue_memory, 1518, page.bar.doorbell(hw::ixgbe::vf::VFTDT, 0), function);
+  TxQueue queue(queue_memory, hw::ixgbe::TxCommand::cc, 1518, page.bar.doorbell(hw::ixgbe::vf::VFTDT, 0), function);
   queue.prepare();
   const std::vector<std::byte> frame(kFrame, std::byte{2});
   const std::vector<vf::TxPort::Frame> frames(burst, frame);

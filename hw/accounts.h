@@ -83,11 +83,16 @@ inline constexpr std::array kEngine{
 };
 
 // vigia-capture, beside them where the port can tell: absent, not 0, where it cannot.
-inline constexpr std::string_view kPortOffered = "port.offered", kPortDropped = "port.dropped";
+inline constexpr std::string_view kPortOffered = "port.offered", kPortDropped = "port.dropped",
+                                  kPortStopped = "port.stopped_accesses";
 inline constexpr std::array kReceivePort{
     Account{kPortOffered, "Frames that the port saw, whether it had room for them or not."},
     Account{kPortDropped,
             "Dropped before the engine: the port had no room. The reader is too slow or its ring too small."},
+    Account{
+        kPortStopped,
+        "Not frames: accesses of the device to memory that the IOMMU stopped, as many as the kernel's log tells of. "
+        "Driver or device is broken; frames since then may hold bytes of others or be missing."},
 };
 
 // Every counter name of a softnic with that many VFs.

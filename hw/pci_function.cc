@@ -22,13 +22,16 @@ Opened as_function(Result<std::unique_ptr<Function>> function) {
 }
 
 template <class Function>
+using OpenAt = Result<std::unique_ptr<Function>> (*)(const std::string& name, const PciAddress& address);
+
+template <class Function, OpenAt<Function> Open>
 Opened open_at_address(const std::string& spec, std::string_view rest) {
   const auto address = PciAddress::parse(rest);
   if (!address) {
     return input_error("device '" + spec + "': '" + std::string(rest) +
                        "' is no PCI address; want DOMAIN:BUS:DEVICE.FUNCTION as `lspci -D` shows it, 0000:01:00.0");
   }
-  return as_function(Function::open(spec, *address));
+  return as_function(Open(spec, *address));
 }
 
 Opened open_socket(const std::string&, std::string_view rest) {
@@ -40,8 +43,9 @@ struct Way {
   Opened (*open)(const std::string& spec, std::string_view rest);
 };
 constexpr std::array kWays{
-    Way{"vfio:", &open_at_address<VfioFunction>},
-    Way{"uio:", &open_at_address<UioFunction>},
+    Way{"vfio:", &open_at_address<VfioFunction, &VfioFunction::open>},
+    Way{"vfio-noiommu:", &open_at_address<VfioFunction, &VfioFunction::open_unprotected>},
+    Way{"uio:", &open_at_address<UioFunction, &UioFunction::open>},
     Way{"vfio-user:", &open_socket},
 };
 
@@ -52,6 +56,8 @@ Result<Done> PciFunction::set_bus_master(bool on) {
   if (!command) return command.error();
   return config_write(kCommand, 2, on ? *command | kMemorySpace | kBusMaster : *command & ~kBusMaster);
 }
+
+Error PciFunction::no_intx() const { return work_error("use INTx of " + name() + ": this way to a function has none"); }
 
 Result<std::unique_ptr<PciFunction>> open_function(std::string_view spec) {
   for (const Way& way : kWays) {

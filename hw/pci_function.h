@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,6 +49,12 @@ class PciFunction {
   virtual Result<std::vector<int>> enable_msix(unsigned count) = 0;
   virtual Result<Done> disable_msix() = 0;
 
+  // The function's INTx, which is level-triggered: masked when it fires, until unmask_intx(). Excludes MSI-X. The
+  // eventfd is owned by the function, non-blocking. Virtual functions have none.
+  virtual Result<int> enable_intx() { return no_intx(); }
+  virtual Result<Done> unmask_intx() { return no_intx(); }
+  virtual Result<Done> disable_intx() { return Done{}; }
+
   // PCI configuration space: 1, 2 or 4 bytes at a naturally aligned offset below 4096.
   virtual Result<std::uint32_t> config_read(std::uint32_t offset, unsigned bytes) = 0;
   virtual Result<Done> config_write(std::uint32_t offset, unsigned bytes, std::uint32_t value) = 0;
@@ -61,9 +68,17 @@ class PciFunction {
 
   // False once the device is gone (server dead, unplugged): registers then read as all ones.
   virtual bool alive() const noexcept = 0;
+
+  // Accesses of this function to memory that the IOMMU has stopped since it was opened, as far as the system has told
+  // of them (it may leave some out when there are many). Empty: it does not tell. Cheap enough for ten times a second.
+  virtual std::optional<std::uint64_t> stopped_accesses() { return std::nullopt; }
+
+ private:
+  Error no_intx() const;
 };
 
-// Opens "vfio:0000:01:00.0" (bound to vfio-pci, behind an IOMMU), "uio:0000:01:00.0" (bound to uio_pci_generic, no
+// Opens "vfio:0000:01:00.0" (bound to vfio-pci, behind an IOMMU), "vfio-noiommu:0000:01:00.0" (bound to vfio-pci in its
+// no-IOMMU mode: root, hugepages), "uio:0000:01:00.0" (bound to uio_pci_generic, no
 // IOMMU that translates, polling only, hugepages) or "vfio-user:SOCKET". A wrong spec is an input error; every other
 // refusal says what to do.
 Result<std::unique_ptr<PciFunction>> open_function(std::string_view spec);

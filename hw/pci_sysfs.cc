@@ -50,6 +50,7 @@ PciFacts look_at(const PciAddress& address, const fs::path& sys) {
   if (!facts.present) return facts;
   facts.driver = link_name(facts.folder / "driver");
   for (const std::string& uio : names_in(facts.folder / "uio")) facts.uio = uio;
+  for (const std::string& vfio : names_in(facts.folder / "vfio-dev")) facts.vfio_device = vfio;
 
   const std::string group = link_name(facts.folder / "iommu_group");
   unsigned number = 0;
@@ -58,6 +59,7 @@ PciFacts look_at(const PciAddress& address, const fs::path& sys) {
   facts.group = number;
   const fs::path folder = sys / "kernel/iommu_groups" / group;
   facts.group_type = read_small_file(folder / "type");
+  facts.no_iommu = read_small_file(folder / "name") == "vfio-noiommu";
   for (const std::string& name : names_in(folder / "devices")) {
     if (name != address.text()) {
       facts.neighbours.push_back({name, link_name(sys / "bus/pci/devices" / name / "driver")});

@@ -23,11 +23,13 @@ struct PciFacts {
   bool has_uio_generic = false;   // likewise uio_pci_generic
   std::optional<unsigned> group;  // IOMMU group
   std::string group_type;         // "DMA", "DMA-FQ", "identity", ..; empty: the kernel does not tell
+  bool no_iommu = false;          // the group is one that VFIO made up for a device without an IOMMU
   struct Neighbour {
     std::string address, driver;
   };
   std::vector<Neighbour> neighbours;  // the other devices of the group, by address
   std::string uio;                    // "uio0", when uio_pci_generic holds it
+  std::string vfio_device;            // "vfio0": the name in /dev/vfio/devices; empty: before Linux 6.6, or none
 };
 
 // sys: another root than /sys, for tests. Whatever cannot be read stays empty.

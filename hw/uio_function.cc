@@ -8,7 +8,6 @@
 
 #include <cerrno>
 
-#include "hw/physical_memory.h"
 #include "hw/vfio_refusal.h"
 
 namespace vigia::hw {
@@ -40,7 +39,8 @@ UioFunction::UioFunction(const std::string& name, std::filesystem::path folder, 
     : KernelFunction(name, std::move(config_range)),
       folder_(std::move(folder)),
       uio_(std::move(uio)),
-      config_(std::move(config)) {}
+      config_(std::move(config)),
+      mappings_(name) {}
 
 // An error would only say that the device is gone.
 UioFunction::~UioFunction() { (void)set_bus_master(false); }
@@ -61,36 +61,11 @@ Result<DmaMemory> UioFunction::allocate_dma(std::size_t bytes, std::string_view 
   return DmaMemory::allocate_contiguous(bytes, purpose);
 }
 
-Result<Iova> UioFunction::map_dma(const DmaMemory& memory) {
-  const auto ordinary = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  if (memory.page_size() <= ordinary) {
-    return work_error(
-        fmt::format("map {} bytes of DMA memory on {}: they lie on ordinary pages, which the kernel may "
-                    "move; as root: echo 64 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
-                    memory.size(), name()));
-  }
-  const auto pages = physical_addresses(memory.bytes(), memory.page_size());
-  if (!pages) return pages.error();
-  for (std::size_t i = 0; i < pages->size(); ++i) {
-    if ((*pages)[i] != pages->front() + i * memory.page_size()) {
-      return work_error(fmt::format("map {} bytes of DMA memory on {}: they are not contiguous in physical memory",
-                                    memory.size(), name()));
-    }
-  }
-  const std::lock_guard guard(lock_);
-  dma_[pages->front()] = memory.size();
-  return Iova{pages->front()};
-}
+Result<Iova> UioFunction::map_dma(const DmaMemory& memory) { return mappings_.map(memory); }
 
 Result<Done> UioFunction::unmap_dma(Iova iova, std::size_t bytes) {
-  const std::lock_guard guard(lock_);
-  const auto found = dma_.find(to_integer(iova));
-  if (found == dma_.end() || found->second != bytes) {
-    return work_error(
-        fmt::format("unmap DMA memory on {}: {:#x} + {} is no mapping of it", name(), to_integer(iova), bytes));
-  }
-  dma_.erase(found);
-  if (!dma_.empty()) return Done{};
+  if (auto gone = mappings_.unmap(iova, bytes); !gone) return gone;
+  if (!mappings_.empty()) return Done{};
   // Nothing stands between the device and memory but this bit; with no mapping left it must not touch any.
   return set_bus_master(false);
 }

@@ -4,14 +4,13 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "hw/kernel_function.h"
 #include "hw/pci_sysfs.h"
+#include "hw/physical_mappings.h"
 
 namespace vigia::hw {
 
@@ -39,8 +38,7 @@ class UioFunction final : public KernelFunction {
   Fd uio_;  // its closing is what the kernel watches
   Fd config_;
   std::vector<Fd> resources_;
-  std::mutex lock_;                           // guards what follows
-  std::map<std::uint64_t, std::size_t> dma_;  // address -> bytes
+  PhysicalMappings mappings_;
 };
 
 }  // namespace vigia::hw

@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hw/vfio_container.h"
 
-#include <fcntl.h>
-#include <fmt/format.h>
 #include <linux/vfio.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <optional>
-
-#include "hw/vfio_refusal.h"
 
 namespace vigia::hw {
 namespace {
@@ -43,11 +37,6 @@ Result<IommuLimits> ask_limits(int container, const std::string& name) {
   auto limits = parse_iommu_limits(info);
   if (!limits) return work_error(what + ": the kernel's reply makes no sense");
   return std::move(*limits);
-}
-
-std::uint64_t memlock_limit() {
-  rlimit limit{};
-  return ::getrlimit(RLIMIT_MEMLOCK, &limit) == 0 ? limit.rlim_cur : 0;
 }
 
 }  // namespace
@@ -83,87 +72,33 @@ std::optional<IommuLimits> parse_iommu_limits(std::span<const std::byte> info) {
   return limits;
 }
 
-Result<std::unique_ptr<VfioContainer>> VfioContainer::open(const PciFacts& facts) {
-  const std::string name = "vfio:" + facts.address.text();
-  Fd container(::open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC));
-  if (!container) return vfio_container_refused(facts, errno);
-  const int version = ::ioctl(container.get(), VFIO_GET_API_VERSION);
-  if (version != VFIO_API_VERSION) {
-    return work_error(
-        fmt::format("open {}: the kernel speaks VFIO {}, this program speaks {}", name, version, VFIO_API_VERSION));
-  }
-  const std::string node = fmt::format("/dev/vfio/{}", facts.group.value());
-  Fd group(::open(node.c_str(), O_RDWR | O_CLOEXEC));
-  if (!group) return vfio_group_refused(facts, errno);
-  vfio_group_status status{};
-  status.argsz = sizeof status;
-  if (::ioctl(group.get(), VFIO_GROUP_GET_STATUS, &status) != 0) return os_error("ask for the state of " + node);
-  if ((status.flags & VFIO_GROUP_FLAGS_VIABLE) == 0) return vfio_group_not_viable(facts);
-  const int fd = container.get();
-  if (::ioctl(group.get(), VFIO_GROUP_SET_CONTAINER, &fd) != 0) return vfio_iommu_refused(facts, errno);
-  if (::ioctl(fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU) != 0) return vfio_iommu_refused(facts, errno);
-  auto limits = ask_limits(fd, name);
+Result<std::unique_ptr<VfioIommu>> VfioContainer::open(const PciFacts& facts) {
+  auto group = VfioGroup::open(facts, VFIO_TYPE1v2_IOMMU);
+  if (!group) return group.error();
+  auto limits = ask_limits(group->container.get(), "vfio:" + facts.address.text());
   if (!limits) return limits.error();
-  return std::unique_ptr<VfioContainer>(
-      new VfioContainer(name, facts.address.text(), std::move(container), std::move(group), std::move(*limits)));
+  return std::unique_ptr<VfioIommu>(new VfioContainer(facts, std::move(*group), std::move(*limits)));
 }
 
-VfioContainer::VfioContainer(std::string name, std::string address, Fd container, Fd group, IommuLimits limits)
-    : name_(std::move(name)),
-      address_(std::move(address)),
-      container_(std::move(container)),
-      group_(std::move(group)),
-      smallest_page_(std::uint64_t{1} << std::countr_zero(limits.page_sizes)),
-      space_(std::move(limits.valid)) {}
+VfioContainer::VfioContainer(const PciFacts& facts, VfioGroup group, IommuLimits limits)
+    : TranslatingIommu("vfio:" + facts.address.text(), std::move(limits)), facts_(facts), group_(std::move(group)) {}
 
-Result<Fd> VfioContainer::open_device() {
-  Fd device(::ioctl(group_.get(), VFIO_GROUP_GET_DEVICE_FD, address_.c_str()));
-  if (!device) return os_error(fmt::format("open {} in its group", name_));
-  return device;
-}
-
-Result<Iova> VfioContainer::map(const DmaMemory& memory) {
-  if (memory.size() % smallest_page_ != 0) {
-    return work_error(fmt::format("map {} bytes of DMA memory on {}: its IOMMU's smallest page has {} bytes",
-                                  memory.size(), name_, smallest_page_));
-  }
-  const auto iova = space_.allocate(memory.size(), std::max<std::uint64_t>(memory.page_size(), smallest_page_));
-  if (!iova) {
-    return work_error(
-        fmt::format("map {} bytes of DMA memory on {}: no room in the addresses that its IOMMU can "
-                    "translate",
-                    memory.size(), name_));
-  }
+int VfioContainer::map_in_kernel(const void* memory, std::uint64_t iova, std::uint64_t bytes) {
   vfio_iommu_type1_dma_map map{};
   map.argsz = sizeof map;
   map.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
-  map.vaddr = reinterpret_cast<std::uintptr_t>(memory.data());  // SAFETY: only the kernel dereferences it
-  map.iova = *iova;
-  map.size = memory.size();
-  if (::ioctl(container_.get(), VFIO_IOMMU_MAP_DMA, &map) != 0) {
-    const int failure = errno;
-    space_.release(*iova, memory.size());
-    return vfio_map_refused(name_, memory.size(), mapped_, memlock_limit(), failure);
-  }
-  mapped_ += memory.size();
-  return Iova{*iova};
+  map.vaddr = reinterpret_cast<std::uintptr_t>(memory);  // SAFETY: only the kernel dereferences it
+  map.iova = iova;
+  map.size = bytes;
+  return ::ioctl(group_.container.get(), VFIO_IOMMU_MAP_DMA, &map) == 0 ? 0 : errno;
 }
 
-Result<Done> VfioContainer::unmap(Iova iova, std::size_t bytes) {
-  if (!space_.holds(to_integer(iova), bytes)) {
-    return work_error(
-        fmt::format("unmap DMA memory on {}: {:#x} + {} is no mapping of it", name_, to_integer(iova), bytes));
-  }
+int VfioContainer::unmap_in_kernel(std::uint64_t iova, std::uint64_t bytes) {
   vfio_iommu_type1_dma_unmap unmap{};
   unmap.argsz = sizeof unmap;
-  unmap.iova = to_integer(iova);
+  unmap.iova = iova;
   unmap.size = bytes;
-  if (::ioctl(container_.get(), VFIO_IOMMU_UNMAP_DMA, &unmap) != 0) {
-    return os_error("unmap DMA memory on " + name_);
-  }
-  space_.release(to_integer(iova), bytes);
-  mapped_ -= bytes;
-  return Done{};
+  return ::ioctl(group_.container.get(), VFIO_IOMMU_UNMAP_DMA, &unmap) == 0 ? 0 : errno;
 }
 
 }  // namespace vigia::hw

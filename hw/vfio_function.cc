@@ -10,6 +10,10 @@
 #include <cstring>
 
 #include "hw/eventfds.h"
+#include "hw/log.h"
+#include "hw/vfio_container.h"
+#include "hw/vfio_iommufd.h"
+#include "hw/vfio_no_iommu.h"
 #include "hw/vfio_refusal.h"
 
 namespace vigia::hw {
@@ -17,9 +21,26 @@ namespace vigia::hw {
 Result<std::unique_ptr<VfioFunction>> VfioFunction::open(const std::string& name, const PciAddress& address) {
   const PciFacts facts = look_at(address);
   if (auto refusal = why_not_vfio(facts)) return *refusal;
-  auto container = VfioContainer::open(facts);
-  if (!container) return container.error();
-  auto device = (*container)->open_device();
+  const bool iommufd = VfioIommufd::offered(facts);
+  log::debug("{}: by {}", name, iommufd ? "iommufd" : "group and container");
+  return open_behind(name, address, iommufd ? VfioIommufd::open(facts) : VfioContainer::open(facts));
+}
+
+Result<std::unique_ptr<VfioFunction>> VfioFunction::open_unprotected(const std::string& name,
+                                                                     const PciAddress& address) {
+  const PciFacts facts = look_at(address);
+  if (auto refusal = why_not_no_iommu(facts)) return *refusal;
+  log::warning(
+      "{}: no IOMMU stands between this device and memory: a wrong address of driver or device overwrites any "
+      "program or the kernel, and the kernel is marked as tainted",
+      name);
+  return open_behind(name, address, VfioNoIommu::open(facts));
+}
+
+Result<std::unique_ptr<VfioFunction>> VfioFunction::open_behind(const std::string& name, const PciAddress& address,
+                                                                Result<std::unique_ptr<VfioIommu>> iommu) {
+  if (!iommu) return iommu.error();
+  auto device = (*iommu)->open_device();
   if (!device) return device.error();
   vfio_device_info info{};
   info.argsz = sizeof info;
@@ -30,20 +51,24 @@ Result<std::unique_ptr<VfioFunction>> VfioFunction::open(const std::string& name
   auto config = ask_region(device->get(), VFIO_PCI_CONFIG_REGION_INDEX, name);
   if (!config) return config.error();
   std::unique_ptr<VfioFunction> function(
-      new VfioFunction(name, std::move(*container), std::move(*device), std::move(*config)));  // private constructor
+      new VfioFunction(name, address, std::move(*iommu), std::move(*device), std::move(*config)));  // private
   if (auto known = function->identify(); !known) return known.error();
   function->listen_for_removal();
   return function;
 }
 
-VfioFunction::VfioFunction(const std::string& name, std::unique_ptr<VfioContainer> container, Fd device,
-                           FileRange config)
-    : KernelFunction(name, std::move(config)), container_(std::move(container)), device_(std::move(device)) {}
+VfioFunction::VfioFunction(const std::string& name, const PciAddress& address, std::unique_ptr<VfioIommu> iommu,
+                           Fd device, FileRange config)
+    : KernelFunction(name, std::move(config)),
+      iommu_(std::move(iommu)),
+      device_(std::move(device)),
+      faults_(IommuFaults::open(address)) {}
 
 VfioFunction::~VfioFunction() {
   // Errors here would only say that the device is gone; closing it makes the kernel do the same.
   (void)set_bus_master(false);
-  if (!eventfds_.empty()) (void)disable_msix();
+  (void)disable_msix();
+  (void)disable_intx();
   device_ = Fd();
 }
 
@@ -77,14 +102,18 @@ Result<KernelFunction::FileRange> VfioFunction::find_bar(unsigned index) {
   return ask_region(device_.get(), VFIO_PCI_BAR0_REGION_INDEX + index, name());
 }
 
+Result<DmaMemory> VfioFunction::allocate_dma(std::size_t bytes, std::string_view purpose) {
+  return iommu_->allocate(bytes, purpose);
+}
+
 Result<Iova> VfioFunction::map_dma(const DmaMemory& memory) {
   const std::lock_guard guard(lock_);
-  return container_->map(memory);
+  return iommu_->map(memory);
 }
 
 Result<Done> VfioFunction::unmap_dma(Iova iova, std::size_t bytes) {
   const std::lock_guard guard(lock_);
-  return container_->unmap(iova, bytes);
+  return iommu_->unmap(iova, bytes);
 }
 
 Result<Done> VfioFunction::set_irqs(unsigned index, const std::vector<int>& eventfds) {
@@ -101,18 +130,25 @@ Result<Done> VfioFunction::set_irqs(unsigned index, const std::vector<int>& even
   return Done{};
 }
 
-Result<std::vector<int>> VfioFunction::enable_msix(unsigned count) {
+Result<unsigned> VfioFunction::count_irqs(unsigned index) {
   vfio_irq_info info{};
   info.argsz = sizeof info;
-  info.index = VFIO_PCI_MSIX_IRQ_INDEX;
+  info.index = index;
   if (::ioctl(device_.get(), VFIO_DEVICE_GET_IRQ_INFO, &info) != 0) return os_error("ask for interrupts of " + name());
-  if (count == 0 || count > info.count) {
-    return work_error(fmt::format("enable {} MSI-X vectors on {}: it has {}", count, name(), info.count));
+  return info.count;
+}
+
+Result<std::vector<int>> VfioFunction::enable_msix(unsigned count) {
+  const auto there = count_irqs(VFIO_PCI_MSIX_IRQ_INDEX);
+  if (!there) return there.error();
+  if (count == 0 || count > *there) {
+    return work_error(fmt::format("enable {} MSI-X vectors on {}: it has {}", count, name(), *there));
   }
   auto eventfds = make_eventfds(count, name());
   if (!eventfds) return eventfds.error();
   std::vector<int> numbers = numbers_of(*eventfds);
   const std::lock_guard guard(lock_);
+  if (intx_) return work_error(fmt::format("enable MSI-X on {}: its INTx is on; disable that", name()));
   if (!eventfds_.empty()) {
     if (auto off = set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, {}); !off) return off.error();
   }
@@ -128,6 +164,44 @@ Result<Done> VfioFunction::disable_msix() {
   if (auto off = set_irqs(VFIO_PCI_MSIX_IRQ_INDEX, {}); !off) return off;
   eventfds_.clear();
   return Done{};
+}
+
+Result<int> VfioFunction::enable_intx() {
+  const auto there = count_irqs(VFIO_PCI_INTX_IRQ_INDEX);
+  if (!there) return there.error();
+  if (*there == 0) return work_error(fmt::format("enable INTx on {}: it has none", name()));
+  auto fds = make_eventfds(1, name());
+  if (!fds) return fds.error();
+  const std::lock_guard guard(lock_);
+  if (!eventfds_.empty()) return work_error(fmt::format("enable INTx on {}: its MSI-X is on; disable that", name()));
+  if (intx_) return intx_.get();
+  if (auto on = set_irqs(VFIO_PCI_INTX_IRQ_INDEX, numbers_of(*fds)); !on) return on.error();
+  intx_ = std::move(fds->front());
+  return intx_.get();
+}
+
+Result<Done> VfioFunction::unmask_intx() {
+  vfio_irq_set request{};
+  request.argsz = sizeof request;
+  request.flags = VFIO_IRQ_SET_ACTION_UNMASK | VFIO_IRQ_SET_DATA_NONE;
+  request.index = VFIO_PCI_INTX_IRQ_INDEX;
+  request.count = 1;
+  if (::ioctl(device_.get(), VFIO_DEVICE_SET_IRQS, &request) != 0) return os_error("unmask INTx of " + name());
+  return Done{};
+}
+
+Result<Done> VfioFunction::disable_intx() {
+  const std::lock_guard guard(lock_);
+  if (!intx_) return Done{};
+  if (auto off = set_irqs(VFIO_PCI_INTX_IRQ_INDEX, {}); !off) return off;
+  intx_ = Fd();
+  return Done{};
+}
+
+std::optional<std::uint64_t> VfioFunction::stopped_accesses() {
+  const std::lock_guard guard(lock_);
+  if (faults_ == nullptr) return std::nullopt;
+  return faults_->count();
 }
 
 void VfioFunction::listen_for_removal() {

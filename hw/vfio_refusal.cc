@@ -34,17 +34,41 @@ std::optional<Error> not_held_by(const PciFacts& facts, std::string_view scheme,
                                 driver, bind_commands(facts, driver, loaded)));
 }
 
-std::string node(const PciFacts& facts) { return fmt::format("/dev/vfio/{}", facts.group.value_or(0)); }
+std::string node(const PciFacts& facts) {
+  return fmt::format("/dev/vfio/{}{}", facts.no_iommu ? "noiommu-" : "", facts.group.value_or(0));
+}
 
 }  // namespace
 
 std::optional<Error> why_not_vfio(const PciFacts& facts) {
   if (auto no = not_held_by(facts, "vfio", "vfio-pci", facts.has_vfio_pci)) return no;
+  if (facts.no_iommu) {
+    return work_error(
+        fmt::format("{}: no IOMMU stands between it and memory (VFIO's no-IOMMU mode is on); boot with intel_iommu=on, "
+                    "or, if every program that drives it may read and write all memory, say vfio-noiommu:{}",
+                    subject(facts, "vfio"), facts.address.text()));
+  }
   if (facts.group) return std::nullopt;
   return work_error(
       fmt::format("{}: it is in no IOMMU group, so the kernel knows no IOMMU for it; boot with intel_iommu=on (AMD "
                   "needs nothing) and VT-d enabled in the firmware, in a guest with a vIOMMU, or use uio:{}",
                   subject(facts, "vfio"), facts.address.text()));
+}
+
+std::optional<Error> why_not_no_iommu(const PciFacts& facts) {
+  constexpr std::string_view kScheme = "vfio-noiommu";
+  if (facts.group && !facts.no_iommu) {
+    return work_error(fmt::format("{}: it is behind an IOMMU (group {}); use vfio:{}", subject(facts, kScheme),
+                                  *facts.group, facts.address.text()));
+  }
+  if (facts.no_iommu && facts.driver == "vfio-pci") return std::nullopt;
+  if (facts.present && facts.driver == "vfio-pci") {
+    return work_error(
+        fmt::format("{}: VFIO refuses devices without an IOMMU; as root: echo Y > "
+                    "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode, then bind the device anew",
+                    subject(facts, kScheme)));
+  }
+  return not_held_by(facts, kScheme, "vfio-pci", facts.has_vfio_pci);
 }
 
 std::optional<Error> why_not_uio(const PciFacts& facts) {
@@ -87,6 +111,25 @@ Error vfio_group_refused(const PciFacts& facts, int error_number) {
       return os_error(
           what + " (another process drives a device of this group; `fuser -v " + node(facts) + "` names it)",
           error_number);
+    default:
+      return os_error(what, error_number);
+  }
+}
+
+Error vfio_cdev_refused(const PciFacts& facts, const std::string& device, int error_number) {
+  const std::string what = fmt::format("{}: open {}", subject(facts, "vfio"), device);
+  switch (error_number) {
+    case EACCES:
+      return os_error(fmt::format("{} (as root: chown USER {})", what, device), error_number);
+    case EBUSY:
+      return os_error(
+          what + " (another process drives it, or its group; `fuser -v " + device + " " + node(facts) + "` names it)",
+          error_number);
+    case EPERM:
+      return os_error(what +
+                          " (a device of its IOMMU group is held by a driver that is not vfio-pci, or this one was "
+                          "opened in another way already)",
+                      error_number);
     default:
       return os_error(what, error_number);
   }

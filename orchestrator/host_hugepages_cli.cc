@@ -7,8 +7,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "orchestrator/cli.h"
 #include "orchestrator/cli_kit.h"
+#include "orchestrator/host_commands.h"
 #include "orchestrator/host_hugepages.h"
 
 namespace vigia::orch {
@@ -49,11 +49,9 @@ int run(const Options& options) {
 
 }  // namespace
 
-HostCommand add_host_command(CLI::App& app) {
-  CLI::App* host = app.add_subcommand("host", "Prepare the host for probes");
-  host->require_subcommand(1);
+HostCommand add_host_hugepages(CLI::App& host) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = host->add_subcommand("hugepages", "Reserve hugepages on a NUMA node, until the next boot");
+  CLI::App* command = host.add_subcommand("hugepages", "Reserve hugepages on a NUMA node, until the next boot");
   command->add_option("--node", options->node, "NUMA node")->required()->type_name("N");
   command->add_option("--size", options->size, "Of a page")->required()->check(CLI::IsMember({"2M", "1G"}));
   command->add_option("--count", options->count, "Pages in all, not in addition; 0 gives them back")
@@ -63,7 +61,7 @@ HostCommand add_host_command(CLI::App& app) {
   command->footer(
       "Exit status: 0 the node has that many now; 1 it has another number, which is printed; 2 no such node or size.\n"
       "Example: vigia host hugepages --node 1 --size 1G --count 4");
-  return {host, [options] { return run(*options); }};
+  return {command, [options] { return run(*options); }};
 }
 
 }  // namespace vigia::orch

@@ -96,6 +96,7 @@ Result<Done> capture_into(Prepared prepared, const CaptureOptions& options, Stop
   const PortCounts known = device.counts();
   if (known.offered) names.emplace_back(hw::accounts::kPortOffered);
   if (known.dropped) names.emplace_back(hw::accounts::kPortDropped);
+  if (known.stopped_accesses) names.emplace_back(hw::accounts::kPortStopped);
   auto counters = hw::CounterFile::create(options.counters, names);
   if (!counters) return counters.error();
   Session session(options, stop, device, *info, std::move(*counters), std::move(prepared.clock), observer);

@@ -37,6 +37,17 @@ void add_device_options(CLI::App& run, CaptureOptions& o) {
       },
       "Address to ask of the PF; without it, the one the PF assigned");
   run.add_option("--vlan", o.port.vlans, "VLAN to join; may be repeated")->allow_extra_args(false);
+  run.add_option_function<std::vector<std::string>>(
+         "--multicast",
+         [&o](const std::vector<std::string>& texts) {
+           for (const std::string& text : texts) {
+             const auto group = hw::Mac::parse(text);
+             if (!group) throw CLI::ValidationError("--multicast", "\"" + text + "\": want six hex pairs");
+             o.port.multicast.push_back(*group);
+           }
+         },
+         "Multicast group to receive; may be repeated (default: all that the PF gives without a name)")
+      ->allow_extra_args(false);
 }
 
 void add_store_options(CLI::App& run, CaptureOptions& o) {

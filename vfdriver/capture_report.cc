@@ -109,6 +109,9 @@ std::vector<std::string> closing_lines(const CaptureReport& r) {
     if (frames > 0) lines.push_back(fmt::format("{} {}: {}", account, frames, hw::accounts::meaning_of(account)));
   };
   way(r.port_dropped(), hw::accounts::kPortDropped);
+  if (const auto stopped = r.accounts.find(std::string(hw::accounts::kPortStopped)); stopped != r.accounts.end()) {
+    way(stopped->second, hw::accounts::kPortStopped);
+  }
   way(r.engine.duplicate, "engine.duplicate");
   way(r.engine.marked, "engine.marked");
   way(r.engine.ring_full, "engine.ring_full");

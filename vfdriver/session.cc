@@ -226,6 +226,14 @@ void Session::count_port() {
   const PortCounts counts = device_.counts();
   if (counts.offered) counters_.named(hw::accounts::kPortOffered).set(*counts.offered);
   if (counts.dropped) counters_.named(hw::accounts::kPortDropped).set(*counts.dropped);
+  if (!counts.stopped_accesses) return;
+  counters_.named(hw::accounts::kPortStopped).set(*counts.stopped_accesses);
+  if (*counts.stopped_accesses == 0 || stopped_told_) return;
+  stopped_told_ = true;
+  log::error(
+      "{}: the IOMMU stops accesses of {} to memory that it was not given; dmesg tells which. Frames from here on "
+      "may be missing or hold bytes of others: end this capture and report it",
+      options_.name, info_.device);
 }
 
 void Session::show_observer() {

@@ -62,6 +62,7 @@ class Session {
   Terminal terminal_{observer_ == nullptr};
   ProgressLine progress_;
   unsigned restarts_ = 0;
+  bool stopped_told_ = false;  // that the IOMMU stops accesses of the device
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now(), port_asked_;
   Result<PortInfo> port_ = info_;
 };

@@ -5,12 +5,15 @@
 
 #include <algorithm>
 
+#include "hw/igb/bits.h"
+#include "hw/intel/descriptor.h"
+#include "hw/intel/mailbox.h"
 #include "hw/ixgbe/bits.h"
-#include "hw/ixgbe/descriptor.h"
 #include "hw/pci_function.h"
 #include "hw/spelling.h"
 #include "hw/virtio/pci.h"
 #include "vfdriver/file/device.h"
+#include "vfdriver/igbvf/device.h"
 #include "vfdriver/ixgbevf/device.h"
 #include "vfdriver/packet/device.h"
 #include "vfdriver/virtio/pci_device.h"
@@ -24,24 +27,28 @@ using Opened = Result<std::unique_ptr<VfDevice>>;
 
 // A chip is a row: what differs between virtual functions is here.
 struct Model {
+  std::string_view name;
   hw::PciId id;
   Opened (*open)(std::unique_ptr<hw::PciFunction>, const PortOptions&);
   bool receives_only;
 };
 
-Opened open_ixgbevf(std::unique_ptr<hw::PciFunction> function, const PortOptions& options) {
-  return ixgbevf::Ixgbevf::open(std::move(function), options);
+template <class Driver>
+Opened open_vf(std::unique_ptr<hw::PciFunction> function, const PortOptions& options) {
+  return Driver::open(std::move(function), options);
 }
 
 constexpr std::array kModels{
-    Model{hw::ixgbe::kVfId, &open_ixgbevf, false},
-    Model{hw::virtio::kNetId, &virtio::open_pci, true},
+    Model{"82599 VF", hw::ixgbe::kVfId, &open_vf<ixgbevf::Ixgbevf>, false},
+    Model{"82576 VF", hw::igb::kVfId, &open_vf<igbvf::Igbvf>, false},
+    Model{"I350 VF", hw::igb::kI350VfId, &open_vf<igbvf::Igbvf>, false},
+    Model{"virtio-net", hw::virtio::kNetId, &virtio::open_pci, true},
 };
 
 bool power_of_two(unsigned n) { return n != 0 && (n & (n - 1)) == 0; }
 
 // Linux offers the same lower bound; the upper one is what the datasheet validates.
-constexpr unsigned kMinRing = 64, kMaxRing = hw::ixgbe::kMaxRingBytes / sizeof(hw::ixgbe::RxDescriptor);
+constexpr unsigned kMinRing = 64, kMaxRing = hw::intel::kMaxRingBytes / sizeof(hw::intel::RxDescriptor);
 constexpr unsigned kMaxBufferKib = 16;            // SRRCTL.BSIZEPACKET
 constexpr unsigned kMinMtu = 68, kMaxMtu = 9710;  // IPv4's minimum; 9728 bytes with header and FCS (82599 8.6)
 constexpr std::uint16_t kMaxVid = 4094;
@@ -71,6 +78,13 @@ Result<Done> validate(const PortOptions& o) {
   if (o.mac && (o.mac->multicast() || o.mac->zero())) {
     return input_error("address " + o.mac->text() + ": not a unicast address");
   }
+  if (o.multicast.size() > hw::intel::mbx::kMaxMulticastHashes) {
+    return input_error(
+        fmt::format("{} multicast groups: name at most {}", o.multicast.size(), hw::intel::mbx::kMaxMulticastHashes));
+  }
+  for (const hw::Mac& group : o.multicast) {
+    if (!group.multicast()) return input_error("multicast group " + group.text() + ": its first byte is even");
+  }
   for (const std::uint16_t vid : o.vlans) {
     if (vid > kMaxVid) return input_error(fmt::format("VLAN {}: use 0 to {}", vid, kMaxVid));
   }
@@ -88,6 +102,7 @@ Result<Done> receives_only(const std::string& spec, const PortOptions& o) {
   const char* wanted = nullptr;
   if (o.mac) wanted = "an address (--mac)";
   if (!o.vlans.empty()) wanted = "a VLAN (--vlan); frames of every VLAN are received";
+  if (!o.multicast.empty()) wanted = "a multicast group (--multicast); frames of every group are received";
   if (o.queues != 1) wanted = "several receive queues (--queues)";
   if (o.tx_ring != 0) wanted = "sending";
   if (wanted == nullptr) return Done{};
@@ -105,11 +120,10 @@ Opened open_pci(const std::string& spec, std::string_view, const PortOptions& op
     }
     return model.open(std::move(*function), options);
   }
-  return input_error(
-      fmt::format("{}: device {:04x}:{:04x} is none that this program drives (82599 VF {:04x}:{:04x}, virtio-net "
-                  "{:04x}:{:04x})",
-                  spec, id.vendor, id.device, hw::ixgbe::kVfId.vendor, hw::ixgbe::kVfId.device,
-                  hw::virtio::kNetId.vendor, hw::virtio::kNetId.device));
+  std::vector<std::string> known;
+  for (const Model& m : kModels) known.push_back(fmt::format("{} {:04x}:{:04x}", m.name, m.id.vendor, m.id.device));
+  return input_error(fmt::format("{}: device {:04x}:{:04x} is none that this program drives ({})", spec, id.vendor,
+                                 id.device, fmt::join(known, ", ")));
 }
 
 template <Opened (*Open)(const std::string&, std::string_view, const PortOptions&)>
@@ -125,7 +139,12 @@ struct Scheme {
 };
 constexpr std::array kSchemes{
     Scheme{"vfio", "vfio:ADDRESS",
-           "a PCI function bound to vfio-pci behind an IOMMU: an 82599 VF, in guests a virtio-net device", &open_pci},
+           "a PCI function bound to vfio-pci behind an IOMMU: a VF of an 82599, 82576 or I350, in guests a virtio-net "
+           "device",
+           &open_pci},
+    Scheme{"vfio-noiommu", "vfio-noiommu:ADDRESS",
+           "the same where there is no IOMMU: root, hugepages, and nothing that keeps the device from other memory",
+           &open_pci},
     Scheme{"uio", "uio:ADDRESS", "the same bound to uio_pci_generic, no IOMMU: root, hugepages, no interrupts",
            &open_pci},
     Scheme{"vfio-user", "vfio-user:SOCKET", "a PCI function that a process serves: vigia-softnic", &open_pci},

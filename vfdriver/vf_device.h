@@ -35,7 +35,10 @@ struct PortOptions {
   unsigned mtu = 1500;               // 68..9710; frames are up to 18 bytes longer (header and FCS)
   std::optional<hw::Mac> mac;        // asked of the PF; else what the PF assigned, else a random one
   std::vector<std::uint16_t> vlans;  // joined at start
-  bool interrupts = true;            // false: wait() sleeps by timer
+  // Multicast groups wanted, at most 30. Empty: what the family can get without naming them (82576: all, 82599: those
+  // that somebody on the port has joined).
+  std::vector<hw::Mac> multicast;
+  bool interrupts = true;  // false: wait() sleeps by timer
   // A VF may be started before its PF: how long to wait for the PF to come up.
   std::chrono::milliseconds pf_wait{10'000};
   // Set by the program's signal handler: that wait ends early, with operation_canceled. Not owned; may be null.
@@ -47,7 +50,7 @@ struct PortOptions {
 // What is known of a port; what a kind of port does not have or does not tell stays empty.
 struct PortInfo {
   std::string device;          // the spec it was opened with
-  std::string driver;          // "ixgbevf", "virtio-net", "AF_XDP", "AF_PACKET", "file"
+  std::string driver;          // "ixgbevf", "igbvf", "virtio-net", "AF_XDP", "AF_PACKET", "file"
   std::optional<hw::Mac> mac;  // empty: it has none, or does not tell
   bool mac_assigned = false;   // by the PF; false: chosen here
   std::string api;      // what driver and device agreed on: mailbox API "1.5", "virtio 1.0, packed"; may be empty
@@ -72,6 +75,8 @@ struct PortInfo {
 struct PortCounts {
   std::optional<std::uint64_t> offered;  // frames it saw, whether it had room or not
   std::optional<std::uint64_t> dropped;  // of those: it had no room
+  // Not frames: accesses of the device that the IOMMU stopped, as far as the system tells of them.
+  std::optional<std::uint64_t> stopped_accesses{};
 };
 
 enum class Health {

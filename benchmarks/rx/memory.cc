@@ -18,14 +18,14 @@
 #include "hw/ixgbe/regs_vf.h"
 #include "tests/vfdriver/no_function.h"
 #include "vfdriver/engine.h"
-#include "vfdriver/ixgbevf/rx_queue.h"
+#include "vfdriver/intel/rx_queue.h"
 #include "vfdriver/reader.h"
 #include "vfdriver/ring_reader.h"
 
 namespace vigia::bench {
 namespace {
 
-using vf::ixgbevf::RxQueue;
+using vf::intel::RxQueue;
 namespace rx_status = hw::ixgbe::RxStatus;
 
 constexpr std::uint32_t kBuffer = 2048, kDescriptors = 2048;
@@ -43,13 +43,13 @@ struct Page {
 };
 
 struct Memory {
-  Memory() : layout(vf::ixgbevf::plan_memory(1, kDescriptors, kBuffer, 0)), bytes(layout.total + 4096) {
+  Memory() : layout(vf::intel::plan_memory(1, kDescriptors, kBuffer, 0)), bytes(layout.total + 4096) {
     void* aligned = bytes.data();
     std::size_t space = bytes.size();
     std::align(4096, layout.total, aligned, space);
     queue = RxQueue::Memory::at({static_cast<std::byte*>(aligned), layout.total}, hw::Iova{0}, layout.rx[0]);
   }
-  vf::ixgbevf::Layout layout;
+  vf::intel::Layout layout;
   std::vector<std::byte> bytes;
   RxQueue::Memory queue;
 };
@@ -80,8 +80,9 @@ class Device {
   Memory memory_;
   Page page_;
   vf::test::NoFunction function_;
-  vf::ixgbevf::Signal signal_;
-  RxQueue queue_{memory_.queue, page_.bar.doorbell(hw::ixgbe::vf::VFRDT, 0), signal_, function_};
+  vf::intel::Signal signal_;
+  RxQueue queue_{memory_.queue, hw::ixgbe::RxStatus::rxe, page_.bar.doorbell(hw::ixgbe::vf::VFRDT, 0), signal_,
+                 function_};
   std::size_t head_ = 0, at_ = 0;
   std::uint64_t number_ = 0;
 };

@@ -8,26 +8,11 @@
 #include <optional>
 #include <string_view>
 
-#include "hw/mac.h"
+#include "hw/intel/mailbox.h"
 
 namespace vigia::hw::ixgbe::mbx {
 
-constexpr unsigned kWords = 16;
-using Message = std::array<std::uint32_t, kWords>;
-
-// VFMAILBOX (VF side)
-namespace VfBit {
-constexpr std::uint32_t req = 1u << 0, ack = 1u << 1, vfu = 1u << 2, pfu = 1u << 3, pfsts = 1u << 4, pfack = 1u << 5,
-                        rsti = 1u << 6, rstd = 1u << 7;
-constexpr std::uint32_t read_to_clear = pfsts | pfack | rstd;  // cleared by any VF read: accumulate them
-}  // namespace VfBit
-// PFMAILBOX (PF side)
-namespace PfBit {
-constexpr std::uint32_t sts = 1u << 0, ack = 1u << 1, vfu = 1u << 2, pfu = 1u << 3, rvfu = 1u << 4;
-}
-
-// Word 0: message id in [15:0], small argument in [23:16], flags on top.
-constexpr std::uint32_t kSuccess = 0x8000'0000, kFailure = 0x4000'0000, kCts = 0x2000'0000;
+using namespace intel::mbx;  // what the 82576 has too
 
 enum class Id : std::uint16_t {
   reset = 0x01,
@@ -45,13 +30,8 @@ enum class Id : std::uint16_t {
   ipsec_del = 0x0E,
   get_link_state = 0x10,
 };
-constexpr std::uint32_t kPfControl = 0x0100;  // PF -> VF ping
 
-constexpr Id id_of(std::uint32_t word0) { return static_cast<Id>(word0 & 0xffff); }
-constexpr std::uint32_t argument_of(std::uint32_t word0) { return (word0 >> 16) & 0xff; }
-constexpr std::uint32_t word0(Id id, std::uint32_t argument = 0) {
-  return static_cast<std::uint32_t>(id) | (argument & 0xff) << 16;
-}
+constexpr Id id_of(std::uint32_t word0) { return static_cast<Id>(number_of(word0)); }
 std::string_view name_of(Id id);  // "SET_LPE"; "unknown" otherwise
 
 // On the wire an index, not the number. Order of capability is not the order of the index: use at_least().
@@ -62,21 +42,6 @@ constexpr bool at_least(Api have, Api want) {  // among the 1.x versions; 2.0 is
 std::string_view text_of(Api api);  // "1.3"
 
 enum class Xcast : std::uint32_t { none = 0, multi = 1, allmulti = 2, promisc = 3 };
-
-// MAC in words 1 and 2 (RESET reply, SET_MAC_ADDR, SET_MACVLAN).
-void put_mac(Message& m, const Mac& mac);
-Mac get_mac(const Message& m);
-
-// SET_MULTICAST: up to 30 12-bit hashes, 16 bits each from word 1; count in word 0 [23:16].
-constexpr unsigned kMaxMulticastHashes = 30;
-// How many hashes a received message holds: what word 0 says, but never more than fit.
-unsigned multicast_count(const Message& m);
-// i < kMaxMulticastHashes is the caller's invariant.
-std::uint16_t multicast_hash_at(const Message& m, unsigned i);
-void put_multicast_hash(Message& m, unsigned i, std::uint16_t hash);
-
-// 12-bit hash of a MAC for MTA and PFUTA by MCSTCTRL.MO (0: bits 47:36, 1: 46:35, 2: 45:34, 3: 43:32).
-std::uint16_t multicast_hash(const Mac& mac, unsigned mo);
 
 // GET_QUEUES reply.
 struct Queues {

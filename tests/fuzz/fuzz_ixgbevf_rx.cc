@@ -13,13 +13,13 @@
 #include "hw/ixgbe/descriptor.h"
 #include "hw/ixgbe/regs_vf.h"
 #include "tests/vfdriver/no_function.h"
-#include "vfdriver/ixgbevf/rx_queue.h"
+#include "vfdriver/intel/rx_queue.h"
 
 namespace {
 
 using namespace vigia;
 using vf::RxSegment;
-using vf::ixgbevf::RxQueue;
+using vf::intel::RxQueue;
 
 constexpr std::uint32_t kRing = 64, kBuffer = 1024;
 
@@ -70,14 +70,14 @@ void check_burst(const RxQueue& queue, std::span<const RxSegment> burst) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const vf::ixgbevf::Layout layout = vf::ixgbevf::plan_memory(1, kRing, kBuffer, 0);
+  const vf::intel::Layout layout = vf::intel::plan_memory(1, kRing, kBuffer, 0);
   std::vector<std::byte> memory(layout.total);
   const auto queue_memory = RxQueue::Memory::at(memory, hw::Iova{0}, layout.rx[0]);
   TailOnly trap;
   hw::Bar bar(hw::ixgbe::vf::kBarSize, trap);
-  vf::ixgbevf::Signal signal;
+  vf::intel::Signal signal;
   vf::test::NoFunction function;
-  RxQueue queue(queue_memory, bar.doorbell(hw::ixgbe::vf::VFRDT, 0), signal, function);
+  RxQueue queue(queue_memory, hw::ixgbe::RxStatus::rxe, bar.doorbell(hw::ixgbe::vf::VFRDT, 0), signal, function);
   queue.prepare();
   queue.open();
 

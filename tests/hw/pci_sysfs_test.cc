@@ -125,6 +125,29 @@ TEST_F(Sysfs, NoGroup) {
   EXPECT_THAT(no->text, HasSubstr("uio:0000:01:00.0"));
 }
 
+TEST_F(Sysfs, WithoutAnIommuOnlyByName) {
+  device("0000:01:00.0", "vfio-pci");
+  EXPECT_THAT(why_not_no_iommu(facts())->text, HasSubstr("enable_unsafe_noiommu_mode"));
+  fs::remove_all(dir_ / "bus/pci/devices/0000:01:00.0");
+  device("0000:01:00.0", "vfio-pci", "0");
+  EXPECT_THAT(why_not_no_iommu(facts())->text, HasSubstr("it is behind an IOMMU (group 0); use vfio:0000:01:00.0"));
+  std::ofstream(dir_ / "kernel/iommu_groups/0/name") << "vfio-noiommu\n";
+  EXPECT_TRUE(facts().no_iommu);
+  EXPECT_FALSE(why_not_no_iommu(facts()));
+  const auto no = why_not_vfio(facts());
+  ASSERT_TRUE(no);
+  EXPECT_THAT(no->text, HasSubstr("say vfio-noiommu:0000:01:00.0"));
+  device("0000:02:00.0", "igbvf");
+  EXPECT_THAT(why_not_no_iommu(look_at({0, 2, 0, 0}, dir_ / ""))->text, HasSubstr("held by the driver igbvf"));
+}
+
+TEST_F(Sysfs, CharacterDeviceOfTheFunction) {
+  device("0000:01:00.0", "vfio-pci", "3");
+  EXPECT_EQ(facts().vfio_device, "");
+  fs::create_directories(dir_ / "bus/pci/devices/0000:01:00.0/vfio-dev/vfio2");
+  EXPECT_EQ(facts().vfio_device, "vfio2");
+}
+
 TEST_F(Sysfs, NothingSpeaksAgainstIt) {
   device("0000:01:00.0", "vfio-pci", "12");
   group_type("12", "DMA-FQ");
@@ -195,6 +218,8 @@ TEST(VfioRefusal, EveryErrnoNamesItsRemedy) {
       {vfio_group_refused(facts, EACCES), "chown USER /dev/vfio/7"},
       {vfio_group_refused(facts, EBUSY), "fuser -v /dev/vfio/7"},
       {vfio_group_refused(facts, ENOENT), "drivers_probe"},
+      {vfio_cdev_refused(facts, "/dev/vfio/devices/vfio0", EACCES), "chown USER /dev/vfio/devices/vfio0"},
+      {vfio_cdev_refused(facts, "/dev/vfio/devices/vfio0", EBUSY), "/dev/vfio/devices/vfio0 /dev/vfio/7"},
       {vfio_iommu_refused(facts, EPERM), "allow_unsafe_interrupts=1"},
       {vfio_iommu_refused(facts, ENODEV), "modprobe vfio_iommu_type1"},
       {vfio_map_refused("vfio:x", 4 * kMiB, kMiB, 65536, ENOMEM), "may lock 65536 bytes"},

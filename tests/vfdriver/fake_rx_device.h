@@ -10,11 +10,11 @@
 #include <span>
 #include <vector>
 
-#include "hw/ixgbe/descriptor.h"
+#include "hw/intel/descriptor.h"
 #include "hw/ixgbe/regs_vf.h"
 #include "hw/mmio.h"
-#include "vfdriver/ixgbevf/layout.h"
-#include "vfdriver/ixgbevf/rx_queue.h"
+#include "vfdriver/intel/layout.h"
+#include "vfdriver/intel/rx_queue.h"
 
 namespace vigia::vf::test {
 
@@ -24,16 +24,16 @@ class FakeRxDevice final : public hw::Bar::Trap {
 
   // ring: a power of two.
   explicit FakeRxDevice(std::uint32_t ring, std::uint32_t buffer_bytes = 2048)
-      : layout_(ixgbevf::plan_memory(1, ring, buffer_bytes, 0)),
+      : layout_(intel::plan_memory(1, ring, buffer_bytes, 0)),
         memory_(layout_.total),
-        queue_memory_(ixgbevf::RxQueue::Memory::at(memory_, kBase, layout_.rx[0])) {}
+        queue_memory_(intel::RxQueue::Memory::at(memory_, kBase, layout_.rx[0])) {}
 
-  const ixgbevf::RxQueue::Memory& memory() const { return queue_memory_; }
+  const intel::RxQueue::Memory& memory() const { return queue_memory_; }
   hw::Doorbell doorbell() { return bar_.doorbell(hw::ixgbe::vf::VFRDT, 0); }
   std::uint32_t tail() const { return tail_; }
   unsigned doorbells() const { return doorbells_; }
   std::uint32_t room() const { return (tail_ - head_) & mask(); }
-  std::span<hw::ixgbe::RxDescriptor> ring() { return queue_memory_.ring; }
+  std::span<hw::intel::RxDescriptor> ring() { return queue_memory_.ring; }
 
   // Writes a frame over as many descriptors as it needs; false when there are too few. extra: more status bits of the
   // last descriptor.
@@ -51,19 +51,19 @@ class FakeRxDevice final : public hw::Bar::Trap {
 
   // One descriptor.
   void piece(std::span<const std::uint8_t> bytes, bool last, std::uint64_t extra = 0) {
-    hw::ixgbe::RxDescriptor& d = queue_memory_.ring[head_];
+    hw::intel::RxDescriptor& d = queue_memory_.ring[head_];
     check(d.word1 == 0);  // given back without being made ready
     const std::uint64_t at = d.word0 - hw::to_integer(queue_memory_.buffers_iova);
     check(at + queue_memory_.buffer_bytes <= queue_memory_.buffers.size());
     if (!bytes.empty()) std::memcpy(queue_memory_.buffers.data() + at, bytes.data(), bytes.size());
-    namespace status = hw::ixgbe::RxStatus;
+    namespace status = hw::intel::RxStatus;
     d.word0 = 0;  // hash and type
     write_back(bytes.size(), status::dd | (last ? status::eop : 0) | extra);
   }
 
   // Any write-back, honest or not, of the next descriptor.
   void write_back(std::uint64_t length, std::uint64_t bits) {
-    namespace status = hw::ixgbe::RxStatus;
+    namespace status = hw::intel::RxStatus;
     // Release: the done bit comes after the frame; pairs with the driver's acquire load.
     std::atomic_ref(queue_memory_.ring[head_].word1)
         .store(bits | length << status::length_shift, std::memory_order_release);
@@ -79,9 +79,9 @@ class FakeRxDevice final : public hw::Bar::Trap {
  private:
   std::uint32_t mask() const { return static_cast<std::uint32_t>(queue_memory_.ring.size() - 1); }
 
-  ixgbevf::Layout layout_;
+  intel::Layout layout_;
   std::vector<std::byte> memory_;
-  ixgbevf::RxQueue::Memory queue_memory_;
+  intel::RxQueue::Memory queue_memory_;
   hw::Bar bar_{hw::ixgbe::vf::kBarSize, *this};
   std::uint32_t head_ = 0, tail_ = 0;
   unsigned doorbells_ = 0;

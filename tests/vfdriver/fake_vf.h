@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A scripted 82599 VF for driver tests: registers behind a trap, mailbox bits as section 11 of the 82599 reference has
-// them, and a PF that answers, refuses, or keeps silent as told. Single-threaded: the PF acts when the VF looks.
+// A scripted VF of the 82599 or 82576 kind for driver tests: registers behind a trap, mailbox bits as section 11 of the
+// 82599 reference has them, and a PF that answers, refuses, or keeps silent as told. Single-threaded: the PF acts when
+// the VF looks.
 #pragma once
 
 #include <sys/eventfd.h>
@@ -12,9 +13,12 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "hw/igb/bits.h"
+#include "hw/igb/regs_vf.h"
 #include "hw/ixgbe/bits.h"
 #include "hw/ixgbe/mailbox.h"
 #include "hw/ixgbe/regs_vf.h"
@@ -67,8 +71,26 @@ struct FakePf {
   }
 };
 
-class FakeVf final : public hw::Bar::Trap {
+// Where the registers with a behaviour are.
+struct FakeMap {
+  std::uint32_t control, words, ctrl, status, links;
+  int (*rx_queue_of)(std::uint32_t offset);  // of RXDCTL; -1: another register
+};
+inline const FakeMap k82599{reg::VFMAILBOX.at(), reg::VFMBMEM.at(),
+                            reg::VFCTRL.at(),    reg::VFSTATUS.at(),
+                            reg::VFLINKS.at(),   [](std::uint32_t offset) {
+                                  return reg::VFRXDCTL.index_of(offset); }};
+// links: its STATUS has them, so what reads as links is a register that nobody reads.
+inline const FakeMap k82576{
+    hw::igb::vf::V2PMAILBOX.at(), hw::igb::vf::VMBMEM.at(),
+    hw::igb::vf::CTRL.at(),       hw::igb::vf::STATUS.at(),
+    hw::igb::vf::FRTIMER.at(),    [](std::uint32_t offset) {
+                                  return hw::igb::vf::RXDCTL.index_of(offset); }};
+
+class FakeVf : public hw::Bar::Trap {
  public:
+  explicit FakeVf(const FakeMap& map = k82599) : map_(map) {}
+
   FakePf pf;
   bool gone = false;            // all ones, as a dead device
   bool rsti = false;            // PF in reset
@@ -92,10 +114,10 @@ class FakeVf final : public hw::Bar::Trap {
 
   std::uint32_t read32(std::uint32_t offset) noexcept override {
     if (gone) return ~0u;
-    if (offset == reg::VFMAILBOX.at()) return read_mailbox();
-    if (offset == reg::VFSTATUS.at()) ++flushes;
-    if (offset == reg::VFLINKS.at()) return links;
-    if (reg::VFRXDCTL.index_of(offset) >= 0) {
+    if (offset == map_.control) return read_mailbox();
+    if (offset == map_.status) ++flushes;
+    if (offset == map_.links) return links;
+    if (map_.rx_queue_of(offset) >= 0) {
       if (queue_stuck_on) return hw::ixgbe::Rxdctl::enable;
       if (queue_refuses) return memory[offset] & ~hw::ixgbe::Rxdctl::enable;
     }
@@ -104,9 +126,10 @@ class FakeVf final : public hw::Bar::Trap {
 
   void write32(std::uint32_t offset, std::uint32_t value) noexcept override {
     if (gone) return;
-    if (offset == reg::VFMAILBOX.at()) return write_mailbox(value);
-    if (offset == reg::VFCTRL.at() && (value & hw::ixgbe::Ctrl::rst) != 0) reset();
-    if (reg::VFMBMEM.index_of(offset) >= 0 && !vfu_) violations.push_back("buffer written without VFU");
+    if (offset == map_.control) return write_mailbox(value);
+    if (offset == map_.ctrl && (value & hw::ixgbe::Ctrl::rst) != 0) reset();
+    if (offset >= map_.words && offset < map_.words + 4 * mbx::kWords && !vfu_)
+      violations.push_back("buffer written without VFU");
     memory[offset] = value;
     if (on_write) on_write(offset, value);
   }
@@ -148,19 +171,20 @@ class FakeVf final : public hw::Bar::Trap {
     if (requested_ && pf.acknowledges) {
       requested_ = false;
       mbx::Message m{};
-      for (unsigned i = 0; i < mbx::kWords; ++i) m[i] = memory[reg::VFMBMEM.at(i)];
+      for (unsigned i = 0; i < mbx::kWords; ++i) m[i] = memory[map_.words + 4 * i];
       bits_ |= mbx::VfBit::pfack;
       const mbx::Message reply = pf.answer(m);
       if (pf.replies) pf.outbox.push_back(reply);
       return;  // the reply comes at a later look
     }
     if (pf.outbox.empty() || vfu_ || unread_ || requested_) return;
-    for (unsigned i = 0; i < mbx::kWords; ++i) memory[reg::VFMBMEM.at(i)] = pf.outbox.front()[i];
+    for (unsigned i = 0; i < mbx::kWords; ++i) memory[map_.words + 4 * i] = pf.outbox.front()[i];
     pf.outbox.pop_front();
     bits_ |= mbx::VfBit::pfsts;
     unread_ = true;
   }
 
+  const FakeMap map_;
   std::uint32_t bits_ = 0;  // read-to-clear ones
   bool vfu_ = false, requested_ = false, unread_ = false, kept_lock_ = false;
   unsigned acks_ = 0;
@@ -176,10 +200,16 @@ class FakeFunction final : public hw::PciFunction {
     for (const int fd : eventfds_) ::close(fd);
   }
 
+  static constexpr hw::Iova kIova{0x1'0000'0000};
+  std::span<std::byte> dma;  // what was mapped last
+
   const std::string& name() const override { return name_; }
   hw::PciId id() const override { return hw::ixgbe::kVfId; }
   Result<hw::Bar*> map_bar(unsigned) override { return &bar_; }
-  Result<hw::Iova> map_dma(const hw::DmaMemory&) override { return hw::Iova{0x1'0000'0000}; }
+  Result<hw::Iova> map_dma(const hw::DmaMemory& memory) override {
+    dma = memory.bytes();
+    return kIova;
+  }
   Result<Done> unmap_dma(hw::Iova, std::size_t) override { return Done{}; }
   Result<std::vector<int>> enable_msix(unsigned count) override {
     if (msix_error) return *msix_error;

@@ -12,6 +12,7 @@ namespace vigia::vf::ixgbevf {
 namespace {
 
 using namespace std::chrono_literals;
+using intel::kRxVector;
 using mbx::Id;
 using test::FakeFunction;
 using test::FakeVf;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vfdriver/ixgbevf/tx_queue.h"
+#include "vfdriver/intel/tx_queue.h"
 
 #include <gtest/gtest.h>
 
 #include <random>
 
+#include "hw/ixgbe/descriptor.h"
 #include "hw/ixgbe/regs_vf.h"
 #include "tests/vfdriver/fake_vf.h"
 
-namespace vigia::vf::ixgbevf {
+namespace vigia::vf::intel {
 namespace {
 
 namespace tx = hw::ixgbe::TxCommand;
@@ -28,8 +29,9 @@ struct Sent {
 class FakeTxDevice final : public hw::Bar::Trap {
  public:
   static constexpr hw::Iova kBase{0x9'0000'0000};
-  explicit FakeTxDevice(std::uint32_t ring)
-      : layout_(plan_memory(0, 0, 0, ring)),
+  explicit FakeTxDevice(std::uint32_t ring, std::uint64_t check_context)
+      : check_context_(check_context),
+        layout_(plan_memory(0, 0, 0, ring)),
         memory_(layout_.total),
         queue_memory_(TxQueue::Memory::at(memory_, kBase, layout_.tx)) {}
 
@@ -67,7 +69,7 @@ class FakeTxDevice final : public hw::Bar::Trap {
     EXPECT_EQ(d.word1 & tx::dtyp_mask, tx::dtyp_data);
     EXPECT_NE(d.word1 & tx::dext, 0u);
     EXPECT_NE(d.word1 & tx::ifcs, 0u);
-    EXPECT_NE(d.word1 & tx::cc, 0u) << "a looped copy could not be parsed";
+    EXPECT_EQ(d.word1 & tx::cc, check_context_) << "the 82599 could not parse a looped copy, the 82576 has no such bit";
     const std::uint64_t at = d.word0 - hw::to_integer(queue_memory_.buffers_iova);
     const std::uint64_t length = d.word1 & tx::dtalen_mask;
     check(at + length <= queue_memory_.buffers.size());
@@ -79,6 +81,7 @@ class FakeTxDevice final : public hw::Bar::Trap {
     if ((d.word1 & tx::rs) != 0) d.word1 |= tx::dd;
   }
 
+  std::uint64_t check_context_;
   Layout layout_;
   std::vector<std::byte> memory_;
   TxQueue::Memory queue_memory_;
@@ -90,11 +93,14 @@ class FakeTxDevice final : public hw::Bar::Trap {
 };
 
 struct Rig {
-  explicit Rig(std::uint32_t ring = 64) : device(ring) { queue.prepare(); }
+  explicit Rig(std::uint32_t ring = 64, std::uint64_t check_context = tx::cc)
+      : device(ring, check_context), queue{device.memory(), check_context, kMaxFrame, device.doorbell(), function} {
+    queue.prepare();
+  }
   FakeTxDevice device;
   test::FakeVf vf;
   test::FakeFunction function{vf};
-  TxQueue queue{device.memory(), kMaxFrame, device.doorbell(), function};
+  TxQueue queue;
 
   std::size_t send(const std::vector<Bytes>& frames) {
     return queue.send(std::vector<TxPort::Frame>(frames.begin(), frames.end()));
@@ -156,6 +162,15 @@ TEST(TxQueue, OneDoorbellPerBurstAndOneContextPerChange) {
   EXPECT_EQ(sent[4].context, (HeaderLengths{14, 0}));
   EXPECT_EQ(rig.send({}), 0u);
   EXPECT_EQ(rig.device.doorbells(), 2u);
+}
+
+TEST(TxQueue, WithoutContextsEveryDescriptorIsAFrame) {
+  Rig rig(64, 0);
+  const Bytes ipv4 = frame_of(60, {0x08, 0x00, 0x45}), other = frame_of(60);
+  EXPECT_EQ(rig.send({ipv4, other, ipv4}), 3u);
+  EXPECT_EQ(rig.device.tail(), 3u);
+  EXPECT_EQ(rig.device.fetch().size(), 3u);
+  EXPECT_TRUE(rig.queue.drain(5ms));
 }
 
 TEST(TxQueue, FullRingTakesNoMoreUntilTheDeviceReports) {
@@ -232,4 +247,4 @@ TEST(TxQueue, WhatGoesInComesOutOverManyLaps) {
 }
 
 }  // namespace
-}  // namespace vigia::vf::ixgbevf
+}  // namespace vigia::vf::intel

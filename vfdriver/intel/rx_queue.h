@@ -4,14 +4,14 @@
 
 #include <cstdint>
 
-#include "hw/ixgbe/descriptor.h"
+#include "hw/intel/descriptor.h"
 #include "hw/mmio.h"
 #include "hw/pci_function.h"
-#include "vfdriver/ixgbevf/layout.h"
-#include "vfdriver/ixgbevf/signal.h"
+#include "vfdriver/intel/layout.h"
+#include "vfdriver/intel/signal.h"
 #include "vfdriver/port.h"
 
-namespace vigia::vf::ixgbevf {
+namespace vigia::vf::intel {
 
 // Descriptor i owns buffer i for ever. receive() copies nothing: segments point into the buffers. A descriptor is made
 // ready for the device again as soon as it is read, while its cache line is at hand; the device may use it only after
@@ -21,14 +21,16 @@ namespace vigia::vf::ixgbevf {
 // and every call ends after at most a ring of descriptors.
 class RxQueue final : public RxPort {
  public:
-  using Memory = QueueMemory<hw::ixgbe::RxDescriptor>;
+  using Memory = QueueMemory<hw::intel::RxDescriptor>;
 
-  // A frame of more segments than this is no frame: 16 KiB, the largest the 82599 can make, is 16 of the smallest
+  // A frame of more segments than this is no frame: 16 KiB, the largest these devices can make, is 16 of the smallest
   // buffers (1 KiB).
   static constexpr std::size_t kMaxSegments = 16;
 
-  // What is passed by reference outlives the queue.
-  RxQueue(const Memory& memory, hw::Doorbell tail, Signal& signal, const hw::PciFunction& function);
+  // bad_frame: the error bits of a descriptor's word1 that the device sets for MAC errors. What is passed by reference
+  // outlives the queue.
+  RxQueue(const Memory& memory, std::uint64_t bad_frame, hw::Doorbell tail, Signal& signal,
+          const hw::PciFunction& function);
 
   // Poisons the buffers, gives all descriptors but one to the device. Before the queue is enabled.
   void prepare() noexcept;
@@ -50,9 +52,10 @@ class RxQueue final : public RxPort {
   void skip_rest_of_cut_frame() noexcept;
 
   Memory memory_;
-  hw::ixgbe::RxDescriptor* ring_;
+  hw::intel::RxDescriptor* ring_;
   std::byte* buffers_;
   std::size_t mask_;
+  std::uint64_t bad_frame_;
   std::size_t next_ = 0;      // first descriptor that was not handed out
   std::size_t released_ = 0;  // first descriptor that the device has not been given back
   bool skipping_ = false;     // the rest of a cut frame is still to come
@@ -61,4 +64,4 @@ class RxQueue final : public RxPort {
   const hw::PciFunction& function_;
 };
 
-}  // namespace vigia::vf::ixgbevf
+}  // namespace vigia::vf::intel

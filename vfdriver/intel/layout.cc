@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vfdriver/ixgbevf/layout.h"
+#include "vfdriver/intel/layout.h"
 
-namespace vigia::vf::ixgbevf {
+namespace vigia::vf::intel {
 namespace {
 
 // Rings need 128-byte alignment (82599 8.2.3.8.1); a page keeps rings of different owners out of one cache line.
@@ -20,7 +20,7 @@ Layout plan_memory(unsigned rx_queues, std::uint32_t rx_ring, std::uint32_t rx_b
   Layout layout;
   const auto place = [&](std::uint32_t descriptors, std::uint32_t buffer_bytes) {
     QueueLayout q{layout.total, 0, descriptors, buffer_bytes, buffer_bytes + kColour};
-    q.buffers = q.ring + round_up(descriptors * sizeof(hw::ixgbe::RxDescriptor));
+    q.buffers = q.ring + round_up(descriptors * sizeof(hw::intel::RxDescriptor));
     layout.total = q.buffers + round_up(std::size_t{descriptors} * q.stride);
     return q;
   };
@@ -29,4 +29,4 @@ Layout plan_memory(unsigned rx_queues, std::uint32_t rx_ring, std::uint32_t rx_b
   return layout;
 }
 
-}  // namespace vigia::vf::ixgbevf
+}  // namespace vigia::vf::intel

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "hw/dma_memory.h"
-#include "hw/ixgbe/descriptor.h"
+#include "hw/intel/descriptor.h"
 
-namespace vigia::vf::ixgbevf {
+namespace vigia::vf::intel {
 
 // One ring and its buffers, buffer i for descriptor i. Offsets and sizes in bytes.
 struct QueueLayout {
@@ -47,4 +47,4 @@ struct QueueMemory {
   std::uint32_t ring_bytes() const { return static_cast<std::uint32_t>(ring.size_bytes()); }
 };
 
-}  // namespace vigia::vf::ixgbevf
+}  // namespace vigia::vf::intel

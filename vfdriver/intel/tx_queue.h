@@ -6,15 +6,15 @@
 #include <optional>
 #include <vector>
 
-#include "hw/ixgbe/descriptor.h"
+#include "hw/intel/descriptor.h"
 #include "hw/mmio.h"
 #include "hw/pci_function.h"
-#include "vfdriver/ixgbevf/layout.h"
+#include "vfdriver/intel/layout.h"
 #include "vfdriver/tx_port.h"
 
-namespace vigia::vf::ixgbevf {
+namespace vigia::vf::intel {
 
-// What the device must know to parse the copy of a frame that it loops back to a local pool (82599 reference, 6.3).
+// What the 82599 must know to parse the copy of a frame that it loops back to a local pool (82599 reference, 6.3).
 struct HeaderLengths {
   std::uint32_t mac, ip;  // bytes; ip 0: not IP
   friend bool operator==(const HeaderLengths&, const HeaderLengths&) = default;
@@ -24,10 +24,13 @@ HeaderLengths header_lengths(std::span<const std::byte> frame);
 
 class TxQueue final : public TxPort {
  public:
-  using Memory = QueueMemory<hw::ixgbe::TxDescriptor>;
+  using Memory = QueueMemory<hw::intel::TxDescriptor>;
 
-  // max_frame: longest frame in bytes, without FCS. What is passed by reference outlives the queue.
-  TxQueue(const Memory& memory, std::uint32_t max_frame, hw::Doorbell tail, const hw::PciFunction& function);
+  // check_context: the bits of a descriptor's word1 that point the device to the context with the frame's header
+  // lengths; 0: this device wants no contexts. max_frame: longest frame in bytes, without FCS. What is passed by
+  // reference outlives the queue.
+  TxQueue(const Memory& memory, std::uint64_t check_context, std::uint32_t max_frame, hw::Doorbell tail,
+          const hw::PciFunction& function);
 
   // Empties the ring; what the device never reported counts as lost. Before the queue is enabled.
   void prepare() noexcept;
@@ -51,6 +54,7 @@ class TxQueue final : public TxPort {
   std::size_t free_descriptors() const noexcept { return (clean_ - next_ - 1) & mask_; }
 
   Memory memory_;
+  std::uint64_t check_context_;
   std::uint32_t max_frame_;
   std::size_t mask_;
   std::size_t next_ = 0;                  // first descriptor that is ours to fill
@@ -64,4 +68,4 @@ class TxQueue final : public TxPort {
   TxCounts counts_;
 };
 
-}  // namespace vigia::vf::ixgbevf
+}  // namespace vigia::vf::intel

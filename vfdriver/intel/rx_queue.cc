@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vfdriver/ixgbevf/rx_queue.h"
+#include "vfdriver/intel/rx_queue.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 
-namespace vigia::vf::ixgbevf {
+namespace vigia::vf::intel {
 
-namespace status = hw::ixgbe::RxStatus;
+namespace status = hw::intel::RxStatus;
 
 namespace {
 
@@ -15,11 +15,13 @@ constexpr std::uint64_t kWhole = status::dd | status::eop;
 
 }  // namespace
 
-RxQueue::RxQueue(const Memory& memory, hw::Doorbell tail, Signal& signal, const hw::PciFunction& function)
+RxQueue::RxQueue(const Memory& memory, std::uint64_t bad_frame, hw::Doorbell tail, Signal& signal,
+                 const hw::PciFunction& function)
     : memory_(memory),
       ring_(memory.ring.data()),
       buffers_(memory.buffers.data()),
       mask_(memory.ring.size() - 1),
+      bad_frame_(bad_frame),
       tail_(tail),
       signal_(signal),
       function_(function) {
@@ -50,12 +52,12 @@ namespace {
 // field into its place: a segment made elsewhere and copied whole is read in wider pieces than it was written, for
 // which the processor waits until all stores have left (41 against 70 million frames a second, benchmarks
 // rx_memory.64).
-[[gnu::always_inline]] inline void turn_over(hw::ixgbe::RxDescriptor& descriptor, std::uint64_t word1,
-                                             const std::byte* data, hw::Iova iova, std::uint32_t buffer_bytes,
-                                             bool end_of_frame, RxSegment& out) {
+[[gnu::always_inline]] inline void turn_over(hw::intel::RxDescriptor& descriptor, std::uint64_t word1,
+                                             std::uint64_t bad_frame, const std::byte* data, hw::Iova iova,
+                                             std::uint32_t buffer_bytes, bool end_of_frame, RxSegment& out) {
   const std::uint64_t word0 = descriptor.word0;
   std::uint32_t length = static_cast<std::uint32_t>(word1 >> status::length_shift & 0xffff);
-  std::uint8_t error = (word1 & status::rxe) != 0 ? RxError::mac : std::uint8_t{0};
+  std::uint8_t error = (word1 & bad_frame) != 0 ? RxError::mac : std::uint8_t{0};
   if (length - 1 >= buffer_bytes) [[unlikely]] {  // none at all counts as too many
     length = std::min(length, buffer_bytes);
     error |= RxError::length;
@@ -64,8 +66,8 @@ namespace {
   out.length = length;
   out.end_of_frame = end_of_frame;
   out.error = error;
-  out.hashed = (word0 & hw::ixgbe::RssType::mask) != hw::ixgbe::RssType::none;
-  out.hash = static_cast<std::uint32_t>(word0 >> hw::ixgbe::RssType::hash_shift);
+  out.hashed = (word0 & hw::intel::RssType::mask) != hw::intel::RssType::none;
+  out.hash = static_cast<std::uint32_t>(word0 >> hw::intel::RssType::hash_shift);
   out.beyond = 0;
   descriptor.word0 = hw::to_integer(iova);
   // Relaxed: release() orders it before the doorbell.
@@ -77,7 +79,7 @@ namespace {
 RxSegment RxQueue::take(std::size_t index, std::uint64_t word1) noexcept {
   const std::uint64_t at = index * memory_.stride;
   RxSegment segment;
-  turn_over(ring_[index], word1, buffers_ + at, memory_.buffers_iova + at, memory_.buffer_bytes,
+  turn_over(ring_[index], word1, bad_frame_, buffers_ + at, memory_.buffers_iova + at, memory_.buffer_bytes,
             (word1 & status::eop) != 0, segment);
   return segment;
 }
@@ -92,10 +94,10 @@ std::size_t RxQueue::receive(std::span<RxSegment> out) noexcept {
   // prefetch 8 ahead, 17 without).
   //
   // In registers: a member would be read again after every store into a descriptor, and each frame wait for the last.
-  hw::ixgbe::RxDescriptor* const ring = ring_;
+  hw::intel::RxDescriptor* const ring = ring_;
   std::byte* const buffers = buffers_;
   const hw::Iova iova = memory_.buffers_iova;
-  const std::uint64_t stride = memory_.stride;
+  const std::uint64_t stride = memory_.stride, bad_frame = bad_frame_;
   const std::uint32_t buffer_bytes = memory_.buffer_bytes;
   const std::size_t mask = mask_, room = out.size();
   RxSegment* const segments = out.data();
@@ -114,7 +116,7 @@ std::size_t RxQueue::receive(std::span<RxSegment> out) noexcept {
       continue;
     }
     const std::uint64_t at = next * stride;
-    turn_over(ring[next], word1, buffers + at, iova + at, buffer_bytes, true, segments[n]);
+    turn_over(ring[next], word1, bad_frame, buffers + at, iova + at, buffer_bytes, true, segments[n]);
     __builtin_prefetch(buffers + at);  // the caller reads the headers next
     ++n;
     next = (next + 1) & mask;
@@ -193,4 +195,4 @@ std::uint64_t RxQueue::pending_frames() const noexcept {
   return frames;
 }
 
-}  // namespace vigia::vf::ixgbevf
+}  // namespace vigia::vf::intel

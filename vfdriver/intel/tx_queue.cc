@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vfdriver/ixgbevf/tx_queue.h"
+#include "vfdriver/intel/tx_queue.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 
-namespace vigia::vf::ixgbevf {
+namespace vigia::vf::intel {
 
-namespace tx = hw::ixgbe::TxCommand;
+namespace tx = hw::intel::TxCommand;
 
 namespace {
 
@@ -37,8 +37,10 @@ HeaderLengths header_lengths(std::span<const std::byte> frame) {
   return h;
 }
 
-TxQueue::TxQueue(const Memory& memory, std::uint32_t max_frame, hw::Doorbell tail, const hw::PciFunction& function)
+TxQueue::TxQueue(const Memory& memory, std::uint64_t check_context, std::uint32_t max_frame, hw::Doorbell tail,
+                 const hw::PciFunction& function)
     : memory_(memory),
+      check_context_(check_context),
       max_frame_(max_frame),
       mask_(memory.ring.size() - 1),
       marks_(memory.ring.size()),
@@ -80,7 +82,7 @@ void TxQueue::request_report() noexcept {
 // False: no room.
 bool TxQueue::post(Frame frame, HeaderLengths headers) noexcept {
   const std::size_t segments = (frame.size() + memory_.buffer_bytes - 1) / memory_.buffer_bytes;
-  const bool new_context = context_ != headers;
+  const bool new_context = check_context_ != 0 && context_ != headers;
   if (free_descriptors() < segments + (new_context ? 1 : 0)) return false;
   if (new_context) {
     memory_.ring[next_] = {headers.mac << kMacLengthShift | headers.ip, tx::dtyp_context | tx::dext};
@@ -88,7 +90,7 @@ bool TxQueue::post(Frame frame, HeaderLengths headers) noexcept {
     next_ = (next_ + 1) & mask_;
   }
   const std::uint64_t common =
-      tx::dtyp_data | tx::dext | tx::ifcs | tx::cc | std::uint64_t{frame.size()} << tx::paylen_shift;
+      tx::dtyp_data | tx::dext | tx::ifcs | check_context_ | std::uint64_t{frame.size()} << tx::paylen_shift;
   for (std::size_t done = 0; done < frame.size(); next_ = (next_ + 1) & mask_) {
     const std::size_t piece = std::min<std::size_t>(frame.size() - done, memory_.buffer_bytes);
     const std::size_t at = next_ * memory_.stride;
@@ -133,4 +135,4 @@ bool TxQueue::drain(std::chrono::milliseconds at_most) noexcept {
   return drained && counts_.completed + counts_.lost == counts_.posted;
 }
 
-}  // namespace vigia::vf::ixgbevf
+}  // namespace vigia::vf::intel

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vfdriver/ixgbevf/rx_queue.h"
+#include "vfdriver/intel/rx_queue.h"
 
 #include <gtest/gtest.h>
 
 #include <deque>
 #include <random>
 
+#include "hw/igb/bits.h"
+#include "hw/ixgbe/descriptor.h"
 #include "tests/vfdriver/fake_rx_device.h"
 #include "tests/vfdriver/fake_vf.h"
 
-namespace vigia::vf::ixgbevf {
+namespace vigia::vf::intel {
 namespace {
 
 using test::FakeRxDevice;
 using Frame = std::vector<std::uint8_t>;
-namespace status = hw::ixgbe::RxStatus;
+namespace status = hw::intel::RxStatus;
+constexpr std::uint64_t kRxe = hw::ixgbe::RxStatus::rxe;
 
 struct Received {
   Frame bytes;
@@ -23,15 +26,17 @@ struct Received {
 };
 
 struct Rig {
-  explicit Rig(std::uint32_t ring = 8, std::uint32_t buffer = 2048) : device(ring, buffer) {
+  explicit Rig(std::uint32_t ring = 8, std::uint32_t buffer = 2048, std::uint64_t bad = kRxe)
+      : device(ring, buffer), bad_frame(bad) {
     queue.prepare();
     queue.open();
   }
   FakeRxDevice device;
+  std::uint64_t bad_frame;
   test::FakeVf vf;
   test::FakeFunction function{vf};
   Signal signal;
-  RxQueue queue{device.memory(), device.doorbell(), signal, function};
+  RxQueue queue{device.memory(), bad_frame, device.doorbell(), signal, function};
 
   std::vector<Received> receive(std::size_t burst, bool release = true) {
     std::vector<RxSegment> out(burst);
@@ -183,7 +188,7 @@ TEST(RxQueue, SkippingDoesNotGiveBackWhatIsStillLent) {
 
 TEST(RxQueue, BadFramesAreMarked) {
   Rig rig(8);
-  ASSERT_TRUE(rig.device.deliver(frame_of(60, 1), status::rxe));
+  ASSERT_TRUE(rig.device.deliver(frame_of(60, 1), kRxe));
   ASSERT_TRUE(rig.device.deliver(frame_of(60, 2)));
   rig.device.write_back(2049, status::dd | status::eop);    // one byte more than the buffer
   rig.device.write_back(0xffff, status::dd | status::eop);  // anything
@@ -196,6 +201,19 @@ TEST(RxQueue, BadFramesAreMarked) {
   for (std::size_t i = 0; i < expected.size(); ++i) {
     EXPECT_EQ(frames[i].bytes.size(), expected[i].first) << i;
     EXPECT_EQ(frames[i].error, expected[i].second) << i;
+  }
+}
+
+TEST(RxQueue, EachFamilyHasItsOwnErrorBit) {
+  constexpr std::uint64_t k82576 = hw::igb::RxError::rxe;
+  for (const auto& [bad, seen] : {std::pair{kRxe, kRxe}, std::pair{k82576, k82576}}) {
+    Rig rig(8, 2048, bad);
+    ASSERT_TRUE(rig.device.deliver(frame_of(60, 1), seen));
+    ASSERT_TRUE(rig.device.deliver(frame_of(60, 2), seen == kRxe ? k82576 : kRxe));  // there: a checksum error
+    const auto frames = rig.receive(8);
+    ASSERT_EQ(frames.size(), 2u);
+    EXPECT_EQ(frames[0].error, RxError::mac);
+    EXPECT_EQ(frames[1].error, 0);
   }
 }
 
@@ -222,7 +240,7 @@ TEST(RxQueue, TheHashComesWithItsFrameAndIsForgottenAfterwards) {
 TEST(RxQueue, ErrorOfAnyPieceIsOnTheLastSegment) {
   Rig rig(8, 1024);
   rig.device.write_back(4000, status::dd);
-  rig.device.piece(Frame(100, 1), true, status::rxe);
+  rig.device.piece(Frame(100, 1), true, kRxe);
   std::array<RxSegment, 8> out;
   ASSERT_EQ(rig.queue.receive(out), 2u);
   EXPECT_EQ(out[0].error, 0);
@@ -278,4 +296,4 @@ TEST(RxQueue, AgreesWithADequeOverManyLaps) {
 }
 
 }  // namespace
-}  // namespace vigia::vf::ixgbevf
+}  // namespace vigia::vf::intel

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vfdriver/ixgbevf/signal.h"
+#include "vfdriver/intel/signal.h"
 
 #include <poll.h>
 #include <unistd.h>
@@ -7,25 +7,23 @@
 #include <algorithm>
 #include <thread>
 
-#include "hw/ixgbe/regs_vf.h"
-
-namespace vigia::vf::ixgbevf {
+namespace vigia::vf::intel {
 
 void Signal::arm() noexcept {
   // Relaxed here and in consume(): the flag only saves register writes, it guards no data.
-  if (bar_ == nullptr || armed_.exchange(true, std::memory_order_relaxed)) return;
-  bar_->write(hw::ixgbe::vf::VTEIMS, bit_);
+  if (bit_ == 0 || armed_.exchange(true, std::memory_order_relaxed)) return;
+  unmask_.ring(bit_);
 }
 
 bool Signal::consume() noexcept {
   std::uint64_t events = 0;
-  if (bar_ == nullptr || ::read(eventfd_, &events, sizeof events) != sizeof events) return false;
+  if (bit_ == 0 || ::read(eventfd_, &events, sizeof events) != sizeof events) return false;
   armed_.store(false, std::memory_order_relaxed);  // it masked itself when it fired; relaxed: see arm()
   return true;
 }
 
 void Signal::sleep(std::chrono::microseconds at_most) noexcept {
-  if (bar_ == nullptr) {
+  if (bit_ == 0) {
     // Nothing wakes this sleeper. 200 us of frames at the 1 Mpps of a polling lab fit a tenth of a 2048 ring.
     constexpr std::chrono::microseconds kNap{200};
     std::this_thread::sleep_for(std::min(at_most, kNap));
@@ -37,4 +35,4 @@ void Signal::sleep(std::chrono::microseconds at_most) noexcept {
   if (::ppoll(&waiting, 1, &limit, nullptr) > 0) consume();
 }
 
-}  // namespace vigia::vf::ixgbevf
+}  // namespace vigia::vf::intel
