@@ -38,9 +38,9 @@ Result<pf::Tap> tap_of(const VmSpec& spec, const Placement& placement, const Por
   pf::Tap tap;
   tap.name = tap_name(spec.name);
   tap.to = *placement.vf;
-  if (!spec.tap) {  // a probe watches the port
+  if (spec.kind == VmKind::vnp) {  // a probe watches the port
     tap.port = true;
-    tap.direction = pf::Direction::both;
+    tap.direction = spec.tap ? static_cast<pf::Direction>(spec.tap->direction) : pf::Direction::both;
     tap.allow_port_scope = true;
     return tap;
   }

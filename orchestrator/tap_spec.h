@@ -21,6 +21,7 @@ struct TapSpec {
   TapDirection direction = TapDirection::rx;  // seen from the tenant
   bool allow_port_scope = false;
 
+  bool says_nothing() const { return tenants.empty() && !port && !vlan; }
   // Whether exactly one of tenants, port and vlan is said.
   bool says_one_thing() const { return (tenants.empty() ? 0 : 1) + (port ? 1 : 0) + (vlan ? 1 : 0) == 1; }
 };

@@ -160,10 +160,18 @@ void check_storage(const VmSpec& spec, List& out) {
 }
 
 void check_tap(const VmSpec& spec, List& out) {
-  if (spec.kind != VmKind::vnma) {
-    if (spec.tap) {
-      out.push_back({"vm.tap", spec.kind == VmKind::vnp ? "a vnp watches the whole port; for a tap say kind: vnma"
-                                                        : "a tenant is shown nothing; for a tap say kind: vnma"});
+  if (spec.kind == VmKind::tenant) {
+    if (spec.tap) out.push_back({"vm.tap", "a tenant is shown nothing; for a tap say kind: vnma"});
+    return;
+  }
+  if (spec.kind == VmKind::vnp) {
+    if (spec.tap && (!spec.tap->says_nothing() || spec.tap->allow_port_scope)) {
+      out.push_back({"vm.tap",
+                     "a vnp watches the whole port, and of a tap takes its direction alone; for more say "
+                     "kind: vnma"});
+    }
+    if (spec.tap && !spec.has_vf()) {
+      out.push_back({"vm.tap", fmt::format("mode {} sees what there is; remove it", word(spec.network.mode))});
     }
     return;
   }

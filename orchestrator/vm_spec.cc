@@ -260,8 +260,8 @@ std::string explain_spec() {
   return "vm:\n" + explain(kVm, "  ") + "  hugepages:\n" + explain(kHugepages, "    ") + "  network:\n" +
          explain(kNetwork, "    ") + "  storage:\n" + explain(kStorage, "    ") +
          "  capture:           of vnp and vnma\n" + explain(kCapture, "    ") +
-         "  tap:               of vnma; one of tenants, port, vlan\n" + explain_tap("    ") +
-         "  guest:             of a tenant\n" + explain(kGuest, "    ") +
+         "  tap:               of vnma: one of tenants, port, vlan; of a vnp, which has the port: direction alone\n" +
+         explain_tap("    ") + "  guest:             of a tenant\n" + explain(kGuest, "    ") +
          "\n"
          "A probe in five lines:\n"
          "\n"

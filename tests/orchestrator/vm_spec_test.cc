@@ -54,6 +54,8 @@ TEST(VmSpec, FaultsNameFileLineAndKey) {
       {probe("  memory: 129M\n  hugepages: {guest: 0}\n"), "is not a whole number of 2M hugepages; say 130M"},
       {probe("  hugepages: {guest: 385}\n"), "more than three quarters"},
       {probe("  tap: {port: true}\n"), "a vnp watches the whole port"},
+      {probe("  tap: {direction: rx, tenants: [a]}\n"), "takes its direction alone"},
+      {probe("  tap: {direction: rx}\n", "{mode: pf, pf: a}"), "mode pf sees what there is"},
       {probe("  kind: vnma\n"), "vm.tap: is missing"},
       {probe("  kind: vnma\n  tap: {}\n"), "say one of tenants"},
       {probe("  kind: vnma\n  tap: {tenants: [p1]}\n"), "cannot tap itself"},
