@@ -86,7 +86,7 @@ class RawStore final : public Store {
 
   RingReader reader_;
   const RingMemory& ring_;
-  const std::chrono::microseconds nap_;  // when there is nothing to do
+  const std::chrono::microseconds nap_ = nap_beside(ring_.geometry());  // when there is nothing to do
   const RawStoreOptions options_;
   const std::string name_ = options_.lanes > 1 ? queue_name(options_.name, options_.lane) : options_.name;
   const std::uint64_t segment_bytes_;
@@ -115,7 +115,6 @@ RawStore::RawStore(RingReader reader, RawStoreOptions options, const hw::Counter
     : Store(counters, options.lanes > 1 ? std::optional(options.lane) : std::nullopt),
       reader_(std::move(reader)),
       ring_(reader_.memory()),
-      nap_(nap_beside(ring_.geometry())),
       options_(std::move(options)),
       segment_bytes_(ring_.geometry().segment_bytes),
       queue_({ring_.data(), ring_.geometry().data_bytes}),

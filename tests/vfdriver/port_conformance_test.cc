@@ -45,6 +45,7 @@ struct Kind {
   std::string name;
   bool live;                                    // frames can be sent while the port is open
   std::function<std::unique_ptr<Peer>()> make;  // null: not possible here
+  friend void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
 };
 
 class InterfacePeer final : public Peer {
