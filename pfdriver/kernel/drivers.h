@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each Linux PF driver does with the settings of a VF, as data. igb: seen on an emulated 82576. ixgbe: looked up in
-// part in its source (Linux 6.1). i40e, ice, mlx5: as known of their sources, checked by nobody yet; what they make of a
-// setting shows when it is read back.
+// What each Linux PF driver does with the settings of a VF, as data. igb: seen on an emulated 82576. ixgbe: looked up
+// in part in its source (Linux 6.1). i40e, ice, mlx5: as known of their sources, checked by nobody yet; what they make
+// of a setting shows when it is read back.
 #pragma once
 
 #include <span>
