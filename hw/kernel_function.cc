@@ -80,10 +80,10 @@ Result<Done> KernelFunction::config_write(std::uint32_t offset, unsigned bytes, 
   return transfer(config_, offset, &value, bytes, true);
 }
 
-Result<Done> KernelFunction::identify() {
+Result<Done> KernelFunction::identify(std::optional<PciId> known) {
   const auto ids = config_read(0, 4);
   if (!ids) return ids.error();
-  id_ = {static_cast<std::uint16_t>(*ids), static_cast<std::uint16_t>(*ids >> 16)};
+  id_ = known.value_or(PciId{static_cast<std::uint16_t>(*ids), static_cast<std::uint16_t>(*ids >> 16)});
   const auto command = config_read(kCommand, 2);
   if (!command) return command.error();
   return config_write(kCommand, 2, *command | kMemorySpace);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,9 +38,10 @@ class KernelFunction : public PciFunction {
   KernelFunction(std::string name, FileRange config);
   ~KernelFunction() override;
 
-  // Reads the ids and switches memory space on, without which registers fault. To be called once, when config space
-  // answers.
-  Result<Done> identify();
+  // Reads the ids, unless they are known, and switches memory space on, without which registers fault. To be called
+  // once, when config space answers. known: the ids of a VF read as ones in its own configuration space (SR-IOV 1.1,
+  // 3.4.1.1 and 3.4.1.2), which VFIO hides and others do not.
+  Result<Done> identify(std::optional<PciId> known = std::nullopt);
   // Registers read as ones from here on.
   void lose() const noexcept;
 

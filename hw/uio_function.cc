@@ -7,10 +7,23 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 
 #include "hw/vfio_refusal.h"
 
 namespace vigia::hw {
+namespace {
+
+// As the kernel knows them: also of a VF.
+std::optional<PciId> id_in_sysfs(const std::filesystem::path& folder) {
+  const auto number = [&](const char* file) {
+    return static_cast<std::uint16_t>(std::strtoul(read_small_file(folder / file).c_str(), nullptr, 16));
+  };
+  const PciId id{number("vendor"), number("device")};
+  return id.vendor == 0 ? std::nullopt : std::optional(id);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<UioFunction>> UioFunction::open(const std::string& name, const PciAddress& address) {
   const PciFacts facts = look_at(address);
@@ -30,7 +43,7 @@ Result<std::unique_ptr<UioFunction>> UioFunction::open(const std::string& name, 
   const FileRange range{config.get(), 0, kConfigBytes, {}};
   std::unique_ptr<UioFunction> function(
       new UioFunction(name, facts.folder, std::move(uio), std::move(config), range));  // private constructor
-  if (auto known = function->identify(); !known) return known.error();
+  if (auto known = function->identify(id_in_sysfs(facts.folder)); !known) return known.error();
   return function;
 }
 
