@@ -98,14 +98,11 @@ std::vector<Row> judge(const Recording& r, unsigned link_mbps) {
     std::size_t i = 0;
     for (const Seen& seen : r.looks) {
       if (seen.empty_ns != 0) policy.found_nothing(seen.empty_ns);
-      policy.found(seen.look);
-      const std::span bytes = std::span(r.bytes).subspan(i, seen.look.frames);
-      std::vector<std::uint64_t> stamps(bytes.size());
-      policy.stamp(bytes, stamps.data());
+      vf::BurstStamps stamps = policy.found(seen.look);
       for (std::uint32_t k = 0; k < seen.look.frames; ++k, ++i) {
         rows[i].bytes = r.bytes[i];
         rows[i].burst = seen.look.frames;
-        rows[i].stamps[static_cast<std::size_t>(name)] = stamps[k];
+        rows[i].stamps[static_cast<std::size_t>(name)] = stamps.next(r.bytes[i]).total_ns();
       }
     }
   }

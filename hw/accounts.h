@@ -68,6 +68,9 @@ inline constexpr std::array kPool{
 inline constexpr std::array kEngine{
     Account{"engine.taken", "Frames taken from the receive ring."},
     Account{"engine.taken_bytes", "Bytes of those."},
+    Account{
+        "engine.damaged",
+        "Of those: marked bad by the device (CRC, length), or longer than a port takes and cut. Kept as they came."},
     Account{"engine.left_in_ring", "Frames written by the device that nobody had taken when the engine stopped."},
     Account{"engine.duplicate", "Left out on wish: duplicate of a recent frame."},
     Account{"engine.shed", "Dropped: by forwarding rule."},

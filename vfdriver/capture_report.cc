@@ -112,6 +112,7 @@ std::vector<std::string> closing_lines(const CaptureReport& r) {
   if (const auto stopped = r.accounts.find(std::string(hw::accounts::kPortStopped)); stopped != r.accounts.end()) {
     way(stopped->second, hw::accounts::kPortStopped);
   }
+  way(r.engine.damaged, "engine.damaged");
   way(r.engine.duplicate, "engine.duplicate");
   way(r.engine.marked, "engine.marked");
   way(r.engine.ring_full, "engine.ring_full");

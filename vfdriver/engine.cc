@@ -32,11 +32,11 @@ Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, ClockView& clock, c
       }()),
       cells_([&] {
         const auto cell = [&](const char* name) { return counters.named(hw::accounts::of_lane(name, options.lane)); };
-        return Cells{cell("engine.taken"),    cell("engine.taken_bytes"),  cell("engine.ring_full"),
-                     cell("engine.appended"), cell("engine.left_in_ring"), cell("engine.duplicate"),
-                     cell("engine.marked")};
+        return Cells{cell("engine.taken"),     cell("engine.taken_bytes"), cell("engine.damaged"),
+                     cell("engine.ring_full"), cell("engine.appended"),    cell("engine.left_in_ring"),
+                     cell("engine.duplicate"), cell("engine.marked")};
       }()) {
-  static_assert(kBurst <= Duplicates::kMaxBurst && kBurst <= FrameClock::kMaxBurst);
+  static_assert(kBurst <= Duplicates::kMaxBurst && kBurst <= 32, "a bit for each segment");
   if (options_.duplicates) duplicates_.emplace(*options_.duplicates);
 }
 
@@ -63,51 +63,48 @@ std::size_t Engine::burst(RxPort& port) noexcept {
 }
 
 std::size_t Engine::append_burst(std::span<const RxSegment> segments, bool full) noexcept {
-  const Look look = stamps_.found(segments, full);
-  if (duplicates_) {
-    duplicates_->foresee(segments);
-    append_each(segments, [this](std::size_t i, const RxSegment& first, std::uint32_t wire, Stamp stamp) {
-      return duplicates_->repeats(i, first, wire, stamp.total_ns());
-    });
+  const FrameClock::Burst burst = stamps_.found(segments, full);
+  const std::uint32_t repeated = duplicates_ ? find_repeated(segments, burst.stamps) : 0;
+  const RingRoom room = ring_.room();
+  if (burst.plain && repeated == 0 && room.fits(burst.look.frames, burst.look.bytes)) [[likely]] {
+    append_plain(segments, room, burst.stamps);
   } else {
-    append_each(segments, [](std::size_t, const RxSegment&, std::uint32_t, Stamp) { return false; });
+    append_each(segments, repeated, burst.stamps);
   }
-  totals_.taken += look.frames;
-  totals_.taken_bytes += look.bytes;
-  return look.frames;
+  totals_.taken += burst.look.frames;
+  totals_.taken_bytes += burst.look.bytes;
+  return burst.look.frames;
 }
 
-template <class Repeats>
-void Engine::append_each(std::span<const RxSegment> segments, Repeats repeats) noexcept {
-  const std::uint32_t snaplen = options_.snaplen;
-  const RxSegment* const begin = segments.data();
-  const RxSegment* const end = begin + segments.size();
-  RingRoom room = ring_.room();
-  std::size_t number = 0;
-  for (const RxSegment* at = begin; at != end; ++number) {
-    const std::uint32_t captured = std::min(at->length, snaplen);
-    const bool whole = at->end_of_frame;
-    if (whole && room.fits(captured)) [[likely]] {
-      const std::uint32_t wire = at->length + at->beyond;
-      const Stamp stamp = stamps_.stamp(number);
-      if (!repeats(static_cast<std::size_t>(at - begin), *at, wire, stamp)) [[likely]] {
-        room.append(stamp, at->data, captured, wire);
-        ++at;
-        continue;
-      }
-      ring_.settle(room);
-      append_any({{at, 1}, at->length, wire}, stamp, true);
-      ++at;
-    } else {
-      ring_.settle(room);
-      const Frame frame = frame_at({at, end});
-      const Stamp stamp = stamps_.stamp(number);
-      append_any(frame, stamp, repeats(static_cast<std::size_t>(at - begin), *at, frame.wire, stamp));
-      at += frame.pieces.size();
-    }
-    room = ring_.room();
+std::uint32_t Engine::find_repeated(std::span<const RxSegment> segments, BurstStamps stamps) noexcept {
+  duplicates_->foresee(segments);
+  std::uint32_t repeated = 0;
+  for (std::size_t i = 0; i < segments.size();) {
+    const Frame frame = frame_at(segments.subspan(i));
+    const std::uint64_t ns = stamps.next(frame.wire).total_ns();
+    repeated |= std::uint32_t{duplicates_->repeats(i, segments[i], frame.wire, ns)} << i;
+    i += frame.pieces.size();
   }
-  ring_.settle(room);
+  return repeated;
+}
+
+// Whole frames, for all of which there is room.
+void Engine::append_plain(std::span<const RxSegment> segments, RingRoom room, BurstStamps stamps) noexcept {
+  const std::uint32_t snaplen = options_.snaplen;
+  for (const RxSegment& segment : segments) {
+    const std::uint32_t wire = segment.length + segment.beyond;
+    room.append(stamps.next(wire), segment.data, std::min(segment.length, snaplen), wire);
+  }
+  ring_.settle(room, segments.size());
+}
+
+void Engine::append_each(std::span<const RxSegment> segments, std::uint32_t repeated, BurstStamps stamps) noexcept {
+  for (std::size_t i = 0; i < segments.size();) {
+    const Frame frame = frame_at(segments.subspan(i));
+    totals_.damaged += frame.pieces.back().error != 0;
+    append_any(frame, stamps.next(frame.wire), (repeated >> i & 1) != 0);
+    i += frame.pieces.size();
+  }
 }
 
 Engine::Frame Engine::frame_at(std::span<const RxSegment> segments) noexcept {
@@ -120,7 +117,7 @@ Engine::Frame Engine::frame_at(std::span<const RxSegment> segments) noexcept {
   return {segments.first(n), held, wire};
 }
 
-[[gnu::noinline]] void Engine::append_any(const Frame& frame, Stamp stamp, bool repeated) noexcept {
+void Engine::append_any(const Frame& frame, Stamp stamp, bool repeated) noexcept {
   if (repeated && !duplicates_->options().keep) {
     ++totals_.duplicate;
     return;
@@ -146,6 +143,7 @@ void Engine::count() noexcept {
   totals_.appended = totals_.taken - totals_.ring_full - totals_.duplicate;
   cells_.taken.set(totals_.taken);
   cells_.taken_bytes.set(totals_.taken_bytes);
+  cells_.damaged.set(totals_.damaged);
   cells_.ring_full.set(totals_.ring_full);
   cells_.appended.set(totals_.appended);
   cells_.duplicate.set(totals_.duplicate);
@@ -217,8 +215,8 @@ void Engine::drain() noexcept {
 }
 
 EngineTotals Engine::totals() const noexcept {
-  return {cells_.taken.value(),        cells_.taken_bytes.value(), cells_.ring_full.value(), cells_.appended.value(),
-          cells_.left_in_ring.value(), cells_.duplicate.value(),   cells_.marked.value()};
+  return {cells_.taken.value(),    cells_.taken_bytes.value(),  cells_.damaged.value(),   cells_.ring_full.value(),
+          cells_.appended.value(), cells_.left_in_ring.value(), cells_.duplicate.value(), cells_.marked.value()};
 }
 
 }  // namespace vigia::vf

@@ -34,10 +34,12 @@ struct EngineOptions {
 
 // Numbers of an engine: the ledger's engine.* accounts.
 struct EngineTotals {
-  std::uint64_t taken = 0, taken_bytes = 0, ring_full = 0, appended = 0, left_in_ring = 0, duplicate = 0, marked = 0;
+  std::uint64_t taken = 0, taken_bytes = 0, damaged = 0, ring_full = 0, appended = 0, left_in_ring = 0, duplicate = 0,
+                marked = 0;
 
   EngineTotals& operator+=(const EngineTotals& other) noexcept {
-    taken += other.taken, taken_bytes += other.taken_bytes, ring_full += other.ring_full, appended += other.appended;
+    taken += other.taken, taken_bytes += other.taken_bytes, damaged += other.damaged, ring_full += other.ring_full,
+        appended += other.appended;
     left_in_ring += other.left_in_ring, duplicate += other.duplicate, marked += other.marked;
     return *this;
   }
@@ -82,10 +84,10 @@ class Engine {
 
  private:
   std::size_t append_burst(std::span<const RxSegment> segments, bool full) noexcept;
-  // repeats(index of its first segment, that segment, bytes on the wire, stamp): whether the frame repeats an earlier
-  // one.
-  template <class Repeats>
-  void append_each(std::span<const RxSegment> segments, Repeats repeats) noexcept;
+  void append_plain(std::span<const RxSegment> segments, RingRoom room, BurstStamps stamps) noexcept;
+  void append_each(std::span<const RxSegment> segments, std::uint32_t repeated, BurstStamps stamps) noexcept;
+  // Bit i: the frame that begins with segment i repeats an earlier one.
+  std::uint32_t find_repeated(std::span<const RxSegment> segments, BurstStamps stamps) noexcept;
   struct Frame {
     std::span<const RxSegment> pieces;  // one or more
     std::uint32_t held, wire;           // bytes of them together; with what the port does not hold
@@ -100,7 +102,7 @@ class Engine {
   void rest(unsigned& idle) noexcept;
 
   struct Cells {
-    hw::Counter taken, taken_bytes, ring_full, appended, left_in_ring, duplicate, marked;
+    hw::Counter taken, taken_bytes, damaged, ring_full, appended, left_in_ring, duplicate, marked;
   };
 
   std::vector<RxPort*> ports_;

@@ -19,20 +19,18 @@ constexpr std::uint8_t cut = 2;     // more segments than a burst holds: only th
 constexpr std::uint8_t length = 4;  // the device claims more bytes than the buffer has; the length was corrected
 }  // namespace RxError
 
-// A piece of a received frame: a whole frame, or one buffer of a long one.
+// A piece of a received frame: a whole frame, or one buffer of a long one. Sixteen bytes, because each frame's is
+// stored and read again, and stores are what the engine has fewest to spare of.
 struct RxSegment {
   const std::byte* data;
   std::uint32_t length;
   bool end_of_frame;
   std::uint8_t error = 0;  // RxError bits
-  // Receive side scaling, where the device says so: the same for all frames of a flow. hash means nothing without
-  // hashed.
-  bool hashed = false;
-  std::uint32_t hash = 0;
   // On the last segment: bytes of the frame on the wire that the port does not hold (the kernel cut them off, the file
   // had no more). The frame's length is that of its segments and this, at most 65535.
-  std::uint32_t beyond = 0;
+  std::uint16_t beyond = 0;
 };
+static_assert(sizeof(RxSegment) == 16);
 
 // One RX queue. A single thread uses it.
 class RxPort {

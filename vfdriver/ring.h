@@ -26,18 +26,27 @@ inline void write_header(std::byte* at, Stamp stamp, std::uint32_t captured, std
 // would be read and written again for each frame, because any of the bytes copied might be the member.
 struct RingRoom {
   std::byte* at;
-  std::uint64_t left;        // bytes
-  std::uint64_t frames = 0;  // appended here
+  std::uint64_t left;  // bytes, of the room as a whole
 
-  bool fits(std::uint32_t captured) const noexcept { return kRecordHeader + captured <= left; }
+  bool fits(std::uint64_t frames, std::uint64_t bytes) const noexcept { return kRecordHeader * frames + bytes <= left; }
   // A frame that fits.
   void append(Stamp stamp, const std::byte* frame, std::uint32_t captured, std::uint32_t wire) noexcept {
+    // The ring is larger than the caches, and a store whose line is still on its way holds up all that follow.
+    // SAFETY: nothing is read or written, whatever lies there.
+    if (captured <= kForeseen) {
+      const std::byte* const lines = at + kAhead;
+      for (std::uint32_t i = 0; i < kRecordHeader + captured; i += 64) __builtin_prefetch(lines + i, 1);
+    }
     write_header(at, stamp, captured, wire);
     copy_frame(at + kRecordHeader, frame, captured);
     at += kRecordHeader + captured;
-    left -= kRecordHeader + captured;
-    ++frames;
   }
+
+ private:
+  // About a burst of the shortest frames (benchmarks rx_memory.64: 78 M/s without, 89 at 1024, 103 here, 95 at 3072).
+  static constexpr std::size_t kAhead = 2048;
+  // Bytes of a frame from which on the processor sees by itself where the stores go.
+  static constexpr std::uint32_t kForeseen = 256;
 };
 
 // Appends records. All methods from the one thread that owns the writer; memory and table outlive it. Nothing here
@@ -72,9 +81,9 @@ class RingWriter {
   RingRoom room() const noexcept {
     return {data_ + (position_ - lap_start_), easy_until_ > position_ ? easy_until_ - position_ : 0};
   }
-  void settle(const RingRoom& room) noexcept {
+  void settle(const RingRoom& room, std::uint64_t frames) noexcept {
     position_ = lap_start_ + static_cast<std::uint64_t>(room.at - data_);
-    frames_ += room.frames;
+    frames_ += frames;
   }
 
   // As claim(), with a mark before the frame that says that it repeats an earlier one; both or neither.

@@ -57,37 +57,42 @@ StampPolicy::StampPolicy(ClockPolicy policy, unsigned link_mbps) noexcept
       wire_ns_per_byte_(link_mbps == 0 ? 0 : 8e3 / link_mbps) {}
 
 // from, to: nanoseconds after the last stamp; the burst's last frame gets `to`.
-void StampPolicy::spread(double from, double to, const Look& look) noexcept {
-  const double weight = static_cast<double>(per_frame_) * look.frames + static_cast<double>(per_byte_ * look.bytes);
-  start_ = std::max(last_ + static_cast<std::uint64_t>(from), promised_);
-  const double length = to - static_cast<double>(start_ - last_);
-  ns_per_weight_ = std::max(0.0, length) / std::max(weight, 1.0);  // a look says it found frames, and may be wrong
+BurstStamps StampPolicy::spread(double from, double to, const Look& look) noexcept {
+  constexpr double kUnits = 1u << BurstStamps::kShift, kLongest = BurstStamps::kLongestNs;
+  std::uint64_t start = std::max(last_ + static_cast<std::uint64_t>(from), promised_);
+  double length = std::max(0.0, to - static_cast<double>(start - last_));
+  if (length > kLongest) {
+    start += static_cast<std::uint64_t>(length - kLongest);
+    length = kLongest;
+  }
+  // Signed: x86-64 converts unsigned 64-bit integers to and from double in a dozen instructions, signed ones in one.
+  const auto weight = static_cast<std::int64_t>(per_frame_ * look.frames + per_byte_ * look.bytes);
+  const auto units = static_cast<std::uint64_t>(
+      static_cast<std::int64_t>(length * kUnits / static_cast<double>(std::max<std::int64_t>(weight, 1))));
+  BurstStamps stamps(start, units * per_frame_, units * per_byte_);
+  // The last stamp, as next() will say it.
+  last_ = start + ((units * static_cast<std::uint64_t>(weight) + BurstStamps::kHalf) >> BurstStamps::kShift);
+  return stamps;
 }
 
-void StampPolicy::found(const Look& look) noexcept {
+BurstStamps StampPolicy::found(const Look& look) noexcept {
   // A first burst has nothing before it to be spread from.
   if (last_ == 0) last_ = not_before_ = seen_ = look.begin_ns;
   // A new line of the clock may begin a little behind the old one.
   limit_ = std::max({look.end_ns, seen_, promised_});
   not_before_ = std::min(not_before_, limit_);
   const auto end = static_cast<double>(limit_ - last_);
-  switch (policy_) {
-    case ClockPolicy::kpt:
-      spread(static_cast<double>(std::clamp(look.begin_ns, last_, limit_) - last_), end, look);
-      break;
-    case ClockPolicy::udts:
-    case ClockPolicy::wdts:
-      spread(0, end, look);
-      break;
-    case ClockPolicy::hybrid:
-      found_hybrid(look);
-      break;
-  }
+  const auto stamps = [&] {
+    if (policy_ == ClockPolicy::hybrid) return found_hybrid(look);
+    const bool seen = policy_ == ClockPolicy::kpt;
+    return spread(seen ? static_cast<double>(std::clamp(look.begin_ns, last_, limit_) - last_) : 0, end, look);
+  }();
   seen_ = limit_;
   if (!look.full) not_before_ = limit_;  // the look ended at a frame that was not there
+  return stamps;
 }
 
-void StampPolicy::found_hybrid(const Look& look) noexcept {
+BurstStamps StampPolicy::found_hybrid(const Look& look) noexcept {
   const double wire = wire_ns_per_byte_ * static_cast<double>(look.bytes + std::uint64_t{kWireOverhead} * look.frames);
   const auto end = static_cast<double>(limit_ - last_);
   const double empty = not_before_ > last_ ? static_cast<double>(not_before_ - last_) : 0;
@@ -107,7 +112,7 @@ void StampPolicy::found_hybrid(const Look& look) noexcept {
   }
   // They need at least their time on the wire.
   from = std::clamp(to - wire, 0.0, from);
-  spread(from, to, look);
+  return spread(from, to, look);
 }
 
 // A saturated link: frames follow each other by their time on the wire, which is counted on from the last stamp; the

@@ -8,8 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string_view>
+
+#include "vfdriver/record.h"
 
 namespace vigia::vf {
 
@@ -36,6 +37,39 @@ struct Look {
   bool full = false;                       // the burst had no more room: others may wait behind it
 };
 
+// The stamps of one look's frames, first to last: a value that lives in registers while frames are copied, when any
+// byte stored might be a member for what the compiler knows.
+class BurstStamps {
+ public:
+  BurstStamps() = default;
+  // The first frame is per_frame + per_byte * its bytes after start_ns, each other as much after the one before;
+  // nanoseconds in units of 2^-kShift. All together less than kLongestNs.
+  BurstStamps(std::uint64_t start_ns, std::uint64_t per_frame, std::uint64_t per_byte) noexcept
+      : at_((start_ns % kSecond << kShift) + kHalf),
+        per_frame_(per_frame),
+        per_byte_(per_byte),
+        second_(static_cast<std::uint32_t>(start_ns / kSecond)) {}
+
+  // The next frame, of so many bytes on the wire without FCS.
+  Stamp next(std::uint32_t bytes) noexcept {
+    at_ += per_frame_ + per_byte_ * bytes;
+    const std::uint64_t ns = at_ >> kShift;
+    if (ns >= kSecond) [[unlikely]]
+      return {second_ + static_cast<std::uint32_t>(ns / kSecond), static_cast<std::uint32_t>(ns % kSecond)};
+    return {second_, static_cast<std::uint32_t>(ns)};
+  }
+
+  static constexpr unsigned kShift = 20;
+  static constexpr std::uint64_t kHalf = std::uint64_t{1} << (kShift - 1);  // added to round
+  static constexpr std::uint64_t kLongestNs = std::uint64_t{1} << 42;       // 73 minutes
+
+ private:
+  static constexpr std::uint64_t kSecond = 1'000'000'000;
+
+  std::uint64_t at_ = 0, per_frame_ = 0, per_byte_ = 0;
+  std::uint32_t second_ = 0;
+};
+
 // The stamps of one queue, in order. One thread, the engine's. With several queues in one ring one policy serves them
 // all: a ring has one order of stamps.
 class StampPolicy {
@@ -48,25 +82,9 @@ class StampPolicy {
   // Gives the word that no later stamp is before ns, which is not in the future: others may merge by it.
   void promise(std::uint64_t ns) noexcept { promised_ = std::max(promised_, ns); }
   std::uint64_t promised() const noexcept { return promised_; }
-  // A look found frames; stamp() follows.
-  void found(const Look& look) noexcept;
-  // The stamps of the frames of the look, of so many bytes each, into ns: none before an earlier one, none after the
-  // look's end. A loop of its own, that keeps its state in registers: while frames are copied, any byte stored might
-  // belong to this object for what the compiler knows, and each stamp would wait for the one before.
-  void stamp(std::span<const std::uint32_t> bytes, std::uint64_t* ns) noexcept {
-    const std::uint64_t start = start_, limit = limit_;
-    const double ns_per_weight = ns_per_weight_;
-    const std::uint32_t per_frame = per_frame_, per_byte = per_byte_;
-    // Signed: x86-64 converts unsigned 64-bit integers to and from double in a dozen instructions, signed ones in one.
-    std::int64_t weight = 0;
-    for (const std::uint32_t n : bytes) {
-      weight += per_frame + per_byte * n;
-      const auto after = static_cast<std::int64_t>(static_cast<double>(weight) * ns_per_weight + 0.5);
-      // A device that names other lengths here than there gets the look's end, nothing later.
-      *ns++ = std::min(start + static_cast<std::uint64_t>(after), limit);
-    }
-    if (!bytes.empty()) last_ = ns[-1];
-  }
+  // A look found frames. Their stamps, for as many frames and bytes as the look says: none before an earlier one, none
+  // after the look's end.
+  BurstStamps found(const Look& look) noexcept;
 
   ClockPolicy policy() const noexcept { return policy_; }
   // Share of the link's capacity in use lately, 0 to 1 and a little more; 0 where the link's rate is unknown.
@@ -75,20 +93,17 @@ class StampPolicy {
   double hold_ns() const noexcept { return hold_; }
 
  private:
-  void spread(double from, double to, const Look& look) noexcept;
-  void found_hybrid(const Look& look) noexcept;
+  BurstStamps spread(double from, double to, const Look& look) noexcept;
+  BurstStamps found_hybrid(const Look& look) noexcept;
   bool counts_on(double late) noexcept;
   void learn_load(double wire, double gap, bool full) noexcept;
   void learn_hold(double beyond_first, double since_empty) noexcept;
 
   const ClockPolicy policy_;
-  const std::uint32_t per_frame_, per_byte_;  // a frame's share of its burst: per_frame_ + per_byte_ * bytes
+  const std::uint64_t per_frame_, per_byte_;  // a frame's share of its burst: per_frame_ + per_byte_ * bytes
   const double wire_ns_per_byte_;             // 0: unknown
 
-  // This burst
-  std::uint64_t start_ = 0, limit_ = 0;
-  double ns_per_weight_ = 0;
-
+  std::uint64_t limit_ = 0;       // of this burst: its end
   std::uint64_t last_ = 0;        // the last stamp
   std::uint64_t not_before_ = 0;  // when the queue was last seen empty
   std::uint64_t seen_ = 0;        // end of the last look that found frames

@@ -221,8 +221,7 @@ TEST(FrameClock, StampsAreMonotonicAcrossCalibrationsAndNearTheRealClock) {
         stamps.look();
         stamps.nothing();
         stamps.look();
-        stamps.found({&segment, 1}, false);
-        const Stamp now = stamps.stamp(0);
+        const Stamp now = stamps.found({&segment, 1}, false).stamps.next(60);
         ASSERT_GE(now.total_ns(), last.total_ns());
         ASSERT_LT(now.nanoseconds, 1'000'000'000u);
         last = now;
@@ -242,18 +241,20 @@ TEST(FrameClock, StampsAreMonotonicAcrossCalibrationsAndNearTheRealClock) {
 
 TEST(FrameClock, FramesOfSeveralPiecesHaveOneStampEach) {
   const std::array<std::byte, 60> bytes{};
-  const auto piece = [&](bool end, std::uint32_t beyond) {
-    return RxSegment{bytes.data(), bytes.size(), end, 0, false, 0, beyond};
+  const auto piece = [&](bool end, std::uint16_t beyond) {
+    return RxSegment{bytes.data(), bytes.size(), end, 0, beyond};
   };
   const std::array segments{piece(false, 0), piece(true, 1000), piece(true, 0), piece(false, 0)};
   Clock clock;
   FrameClock stamps(clock, 10'000);
   stamps.look();
-  const Look look = stamps.found(segments, false);
-  EXPECT_EQ(look.frames, 3u);
-  EXPECT_EQ(look.bytes, 4 * 60u + 1000) << "what the port does not hold was on the wire all the same";
-  EXPECT_LE(stamps.stamp(0).total_ns(), stamps.stamp(1).total_ns());
-  EXPECT_LE(stamps.stamp(1).total_ns(), stamps.stamp(2).total_ns());
+  FrameClock::Burst burst = stamps.found(segments, false);
+  EXPECT_EQ(burst.look.frames, 3u);
+  EXPECT_EQ(burst.look.bytes, 4 * 60u + 1000) << "what the port does not hold was on the wire all the same";
+  EXPECT_FALSE(burst.plain);
+  const std::uint64_t first = burst.stamps.next(1120).total_ns(), second = burst.stamps.next(60).total_ns();
+  EXPECT_LE(first, second);
+  EXPECT_LE(second, burst.stamps.next(60).total_ns());
 }
 
 TEST(Clock, EveryEngineGetsTheSameLine) {
@@ -280,8 +281,7 @@ TEST(FrameClock, PromisesAreALittleBackAndKept) {
   const RxSegment one{data, 60, true};
   const auto take = [&] {
     stamps.look();
-    stamps.found({&one, 1}, false);
-    return stamps.stamp(0).total_ns();
+    return stamps.found({&one, 1}, false).stamps.next(60).total_ns();
   };
   const std::uint64_t first = take();
   std::uint64_t promised = 0;
@@ -295,8 +295,19 @@ TEST(FrameClock, PromisesAreALittleBackAndKept) {
   EXPECT_GT(promised, first);
   const std::array pair{one, one};
   stamps.look();
-  stamps.found(pair, false);
-  EXPECT_GE(stamps.stamp(0).total_ns(), promised) << "alone it would lie in the middle of the pause";
+  EXPECT_GE(stamps.found(pair, false).stamps.next(60).total_ns(), promised)
+      << "alone it would lie in the middle of the pause";
+}
+
+TEST(FrameClock, ABurstIsPlainWhenEverySegmentIsAGoodFrame) {
+  const std::array<std::byte, 60> bytes{};
+  const RxSegment good{bytes.data(), 60, true}, bad{bytes.data(), 60, true, RxError::mac};
+  Clock clock;
+  FrameClock stamps(clock, 10'000);
+  stamps.look();
+  EXPECT_TRUE(stamps.found(std::array{good, good}, false).plain);
+  stamps.look();
+  EXPECT_FALSE(stamps.found(std::array{good, bad}, false).plain);
 }
 
 TEST(FrameClock, ABurstWithoutAnEndIsOneFrame) {
@@ -305,10 +316,11 @@ TEST(FrameClock, ABurstWithoutAnEndIsOneFrame) {
   Clock clock;
   FrameClock stamps(clock, 10'000);
   stamps.look();
-  const Look look = stamps.found({&half, 1}, false);
-  EXPECT_EQ(look.frames, 1u);
-  EXPECT_EQ(look.bytes, 60u);
-  EXPECT_NE(stamps.stamp(0).total_ns(), 0u);
+  FrameClock::Burst burst = stamps.found({&half, 1}, false);
+  EXPECT_EQ(burst.look.frames, 1u);
+  EXPECT_EQ(burst.look.bytes, 60u);
+  EXPECT_FALSE(burst.plain);
+  EXPECT_NE(burst.stamps.next(60).total_ns(), 0u);
 }
 
 }  // namespace

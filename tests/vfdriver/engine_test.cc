@@ -116,6 +116,20 @@ TEST(Engine, WhatThePortDoesNotHoldCountsAsWireLengthOnly) {
   }
 }
 
+TEST(Engine, DamagedFramesAreKeptAndCounted) {
+  for (const std::uint32_t segment_bytes : {2048u, 32u}) {
+    EngineUnderTest t;
+    t.port.segment_bytes = segment_bytes;
+    t.port.error = RxError::mac;
+    auto reader = t.ring.join(ListenerKind::lossless);
+    t.port.offered = 9;
+    EXPECT_EQ(t.engine.burst(t.port), 9u);
+    EXPECT_EQ(read_indices(reader).size(), 9u);
+    EXPECT_EQ(t.engine.totals().damaged, 4u);
+    EXPECT_EQ(t.counters.snapshot().at("engine.damaged"), 4u);
+  }
+}
+
 TEST(Engine, FramesLongerThanTheRingTakesAreCutNotRefused) {
   EngineUnderTest t;
   t.port.frame_bytes = 9000;

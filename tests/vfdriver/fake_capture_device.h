@@ -21,6 +21,7 @@ class FakePort final : public RxPort {
   std::atomic<std::uint64_t> offered{0};  // frames that the device has written
   std::atomic<bool> dead{false};
   std::uint32_t frame_bytes = 60, segment_bytes = 2048, beyond = 0;
+  std::uint8_t error = 0;  // of every second frame
   std::size_t largest_burst = 1u << 30;
   std::uint64_t first = 0;
   std::uint64_t taken = 0, released = 0, bursts = 0;
@@ -36,7 +37,9 @@ class FakePort final : public RxPort {
       for (std::uint32_t at = 0; at < frame_bytes; at += segment_bytes) {
         const std::uint32_t length = std::min(segment_bytes, frame_bytes - at);
         out[n++] = {frame.data() + at, length, at + length == frame_bytes, 0};
-        if (at + length == frame_bytes) out[n - 1].beyond = beyond;
+        if (at + length < frame_bytes) continue;
+        out[n - 1].beyond = static_cast<std::uint16_t>(beyond);
+        out[n - 1].error = taken % 2 == 1 ? error : std::uint8_t{0};
       }
       ++taken;
     }

@@ -148,13 +148,10 @@ inline std::vector<double> errors_of(StampPolicy& policy, const std::vector<Arri
     }
     look.end_ns = clock(now);
     look.full = look.frames == kBurst;
-    policy.found(look);
-    std::array<std::uint32_t, kBurst> bytes{};
-    std::array<std::uint64_t, kBurst> stamps{};
-    for (std::uint32_t k = 0; k < look.frames; ++k) bytes[k] = arrivals[i + k].bytes;
-    policy.stamp(std::span(bytes).first(look.frames), stamps.data());
+    BurstStamps stamps = policy.found(look);
     for (std::uint32_t k = 0; k < look.frames; ++k, ++i) {
-      errors.push_back(static_cast<double>(stamps[k] - kEpoch) - arrivals[i].ns);
+      const std::uint64_t stamp = stamps.next(arrivals[i].bytes).total_ns();
+      errors.push_back(static_cast<double>(stamp - kEpoch) - arrivals[i].ns);
     }
     now += m.burst + m.frame * look.frames + m.byte * static_cast<double>(look.bytes);
   }

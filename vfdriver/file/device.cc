@@ -32,7 +32,7 @@ class Queue final : public RxPort {
     for (; n < out.size() && next_ < chunk->frames.size() && chunk->frames[next_].due_ns <= now; ++n, ++next_) {
       const Chunk::Frame& frame = chunk->frames[next_];
       out[n] = RxSegment{chunk->bytes.data() + frame.offset, frame.length, true};
-      out[n].beyond = frame.beyond;
+      out[n].beyond = static_cast<std::uint16_t>(frame.beyond);
     }
     // Relaxed: a number for people; this thread alone writes it.
     handed_out_.store(handed_out_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);

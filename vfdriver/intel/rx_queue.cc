@@ -48,28 +48,13 @@ std::uint64_t RxQueue::status_at(std::size_t index) const noexcept {
 
 namespace {
 
-// Turns one finished descriptor, whose buffer is at data, into a segment and makes it ready for its next use. Field by
-// field into its place: a segment made elsewhere and copied whole is read in wider pieces than it was written, for
-// which the processor waits until all stores have left (41 against 70 million frames a second, benchmarks
-// rx_memory.64).
-[[gnu::always_inline]] inline void turn_over(hw::intel::RxDescriptor& descriptor, std::uint64_t word1,
-                                             std::uint64_t bad_frame, const std::byte* data, hw::Iova iova,
-                                             std::uint32_t buffer_bytes, bool end_of_frame, RxSegment& out) {
-  const std::uint64_t word0 = descriptor.word0;
-  std::uint32_t length = static_cast<std::uint32_t>(word1 >> status::length_shift & 0xffff);
-  std::uint8_t error = (word1 & bad_frame) != 0 ? RxError::mac : std::uint8_t{0};
-  if (length - 1 >= buffer_bytes) [[unlikely]] {  // none at all counts as too many
-    length = std::min(length, buffer_bytes);
-    error |= RxError::length;
-  }
-  out.data = data;
-  out.length = length;
-  out.end_of_frame = end_of_frame;
-  out.error = error;
-  out.hashed = (word0 & hw::intel::RssType::mask) != hw::intel::RssType::none;
-  out.hash = static_cast<std::uint32_t>(word0 >> hw::intel::RssType::hash_shift);
-  out.beyond = 0;
-  descriptor.word0 = hw::to_integer(iova);
+std::uint32_t length_of(std::uint64_t word1) noexcept {
+  return static_cast<std::uint32_t>(word1 >> status::length_shift & 0xffff);
+}
+
+// Makes a descriptor ready for its next use.
+void turn_over(hw::intel::RxDescriptor& descriptor, hw::Iova buffer) noexcept {
+  descriptor.word0 = hw::to_integer(buffer);
   // Relaxed: release() orders it before the doorbell.
   std::atomic_ref(descriptor.word1).store(0, std::memory_order_relaxed);
 }
@@ -78,9 +63,13 @@ namespace {
 
 RxSegment RxQueue::take(std::size_t index, std::uint64_t word1) noexcept {
   const std::uint64_t at = index * memory_.stride;
-  RxSegment segment;
-  turn_over(ring_[index], word1, bad_frame_, buffers_ + at, memory_.buffers_iova + at, memory_.buffer_bytes,
-            (word1 & status::eop) != 0, segment);
+  RxSegment segment{buffers_ + at, length_of(word1), (word1 & status::eop) != 0};
+  if ((word1 & bad_frame_) != 0) segment.error = RxError::mac;
+  if (segment.length == 0 || segment.length > memory_.buffer_bytes) {
+    segment.length = std::min(segment.length, memory_.buffer_bytes);
+    segment.error |= RxError::length;
+  }
+  turn_over(ring_[index], memory_.buffers_iova + at);
   return segment;
 }
 
@@ -97,7 +86,7 @@ std::size_t RxQueue::receive(std::span<RxSegment> out) noexcept {
   hw::intel::RxDescriptor* const ring = ring_;
   std::byte* const buffers = buffers_;
   const hw::Iova iova = memory_.buffers_iova;
-  const std::uint64_t stride = memory_.stride, bad_frame = bad_frame_;
+  const std::uint64_t stride = memory_.stride, looked_at = kWhole | bad_frame_;
   const std::uint32_t buffer_bytes = memory_.buffer_bytes;
   const std::size_t mask = mask_, room = out.size();
   RxSegment* const segments = out.data();
@@ -105,10 +94,11 @@ std::size_t RxQueue::receive(std::span<RxSegment> out) noexcept {
   while (n < room) {
     // Acquire: as in status_at().
     const std::uint64_t word1 = std::atomic_ref(ring[next].word1).load(std::memory_order_acquire);
-    if ((word1 & kWhole) != kWhole) [[unlikely]] {
+    const std::uint32_t length = length_of(word1);
+    if ((word1 & looked_at) != kWhole || length - 1 >= buffer_bytes) [[unlikely]] {  // none at all counts as too many
       if ((word1 & status::dd) == 0) break;
       next_ = next;
-      const std::size_t more = take_long(out.subspan(n), n == 0);
+      const std::size_t more = take_any(out.subspan(n), n == 0);
       next = next_;
       if (more == 0) break;
       n += more;
@@ -116,17 +106,25 @@ std::size_t RxQueue::receive(std::span<RxSegment> out) noexcept {
       continue;
     }
     const std::uint64_t at = next * stride;
-    turn_over(ring[next], word1, bad_frame, buffers + at, iova + at, buffer_bytes, true, segments[n]);
+    // Field by field into its place: a segment made elsewhere and copied whole is read in wider pieces than it was
+    // written, for which the processor waits until all stores have left.
+    RxSegment& segment = segments[n++];
+    segment.data = buffers + at;
+    segment.length = length;
+    segment.end_of_frame = true;
+    segment.error = 0;
+    segment.beyond = 0;
+    turn_over(ring[next], iova + at);
     __builtin_prefetch(buffers + at);  // the caller reads the headers next
-    ++n;
     next = (next + 1) & mask;
   }
   next_ = next;
   return n;
 }
 
-// A frame of several descriptors, from next_ on: all of it or nothing. Out of line: frames beyond one buffer are rare.
-[[gnu::noinline]] std::size_t RxQueue::take_long(std::span<RxSegment> out, bool burst_is_empty) noexcept {
+// A frame of any shape, from next_ on: all of it or nothing. Out of line: frames beyond one buffer and bad ones are
+// rare.
+[[gnu::noinline]] std::size_t RxQueue::take_any(std::span<RxSegment> out, bool burst_is_empty) noexcept {
   const std::size_t room = std::min(out.size(), kMaxSegments);
   std::size_t segments = 0;
   bool complete = false;

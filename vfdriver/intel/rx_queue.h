@@ -48,7 +48,7 @@ class RxQueue final : public RxPort {
  private:
   std::uint64_t status_at(std::size_t index) const noexcept;
   RxSegment take(std::size_t index, std::uint64_t status) noexcept;
-  std::size_t take_long(std::span<RxSegment> out, bool burst_is_empty) noexcept;
+  std::size_t take_any(std::span<RxSegment> out, bool burst_is_empty) noexcept;
   void skip_rest_of_cut_frame() noexcept;
 
   Memory memory_;

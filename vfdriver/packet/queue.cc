@@ -74,7 +74,7 @@ RxSegment Queue::take() noexcept {
   --left_;
   __builtin_prefetch(at_);
   RxSegment segment{data, length, true};
-  segment.beyond = wire - length;
+  segment.beyond = static_cast<std::uint16_t>(wire - length);
   return segment;
 }
 
