@@ -13,6 +13,7 @@
 
 #include "hw/result.h"
 #include "vfdriver/duplicates.h"
+#include "vfdriver/stamp_policy.h"
 
 namespace vigia::bench {
 
@@ -57,6 +58,8 @@ struct SoftnicRun {
   unsigned queues = 1;
   unsigned listeners = 1, stalled = 0;  // lossless ones that keep up; overwritable ones that never read
   bool poll = true;
+  bool realtime = false;  // SCHED_FIFO where it is allowed: no ordinary thread takes a processor from the poll loops
+  vf::ClockPolicy policy = vf::ClockPolicy::hybrid;
   unsigned rx_ring = 4096;  // descriptors of a queue
   double at_most = 60;      // seconds
   std::uint64_t ring_bytes = 256u << 20;

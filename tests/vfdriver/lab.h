@@ -26,7 +26,13 @@ inline hw::Mac mac_of(unsigned vf) { return hw::Mac{{2, 0, 0, 0, 0, static_cast<
 
 class SoftNic {
  public:
-  explicit SoftNic(softnic::DeviceOptions options, const std::string& wire = {}) {
+  using Turn = std::function<void(bool started)>;
+
+  // each_turn: called in every round of the device's thread, with whether the wire has started; the device then has a
+  // core of its own and behaves as vigia-softnic: it never sleeps from there on and looks at its sockets every 50 us.
+  // Empty: it sleeps up to a millisecond when nothing is due.
+  explicit SoftNic(softnic::DeviceOptions options, const std::string& wire = {}, Turn each_turn = {})
+      : each_turn_(std::move(each_turn)) {
     auto opened = wire.empty() ? Result<std::unique_ptr<softnic::Wire>>(std::unique_ptr<softnic::Wire>{})
                                : softnic::open_wire(wire);
     if (!opened) throw std::runtime_error(opened.error().text);
@@ -54,14 +60,21 @@ class SoftNic {
     if (auto ok = server_->listen(dir_ / (name + ".sock"), model); !ok) throw std::runtime_error(ok.error().text);
   }
   void run() {
+    auto next_poll = std::chrono::steady_clock::now();
     while (!stop_) {
-      const auto now = std::chrono::steady_clock::now().time_since_epoch();
-      const bool moved = device_->run_once(static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count()));
-      (void)server_->poll(moved ? 0 : 1);
+      const auto now = std::chrono::steady_clock::now();
+      const bool moved =
+          device_->run_once(static_cast<std::uint64_t>(std::chrono::nanoseconds(now.time_since_epoch()).count()));
+      const bool started = each_turn_ && device_->wire_started();
+      if (each_turn_) each_turn_(started);
+      if (started && now < next_poll) continue;
+      (void)server_->poll(moved || started ? 0 : 1);
+      next_poll = now + std::chrono::microseconds(50);
     }
     server_->close();
   }
 
+  const Turn each_turn_;
   vigia::test::TempDir dir_;
   std::unique_ptr<softnic::Device> device_;
   std::unique_ptr<softnic::Server> server_;
@@ -72,7 +85,9 @@ class SoftNic {
 // vigia-pf's work in a thread.
 class PfThread {
  public:
-  PfThread(const SoftNic& nic, unsigned vfs, unsigned mtu = 1500) {
+  // look: how often it looks for messages of the VFs.
+  PfThread(const SoftNic& nic, unsigned vfs, unsigned mtu = 1500,
+           std::chrono::milliseconds look = std::chrono::milliseconds(1)) {
     auto function = hw::open_function(nic.spec("pf"));
     if (!function) throw std::runtime_error(function.error().text);
     function_ = std::move(*function);
@@ -88,10 +103,10 @@ class PfThread {
     auto manager = pf::Manager::start(*function_, pf::complete(config), dir_ / "journal", false);
     if (!manager) throw std::runtime_error(manager.error().text);
     manager_ = std::move(*manager);
-    thread_ = std::thread([this] {
+    thread_ = std::thread([this, look] {
       while (!stop_) {
         manager_->service();
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        std::this_thread::sleep_for(look);
       }
     });
   }
