@@ -29,8 +29,8 @@ class SoftNic {
   using Turn = std::function<void(bool started)>;
 
   // each_turn: called in every round of the device's thread, with whether the wire has started; the device then has a
-  // core of its own and behaves as vigia-softnic: it never sleeps from there on and looks at its sockets every 50 us.
-  // Empty: it sleeps up to a millisecond when nothing is due.
+  // core of its own and behaves as vigia-softnic: it never sleeps from there on, and while frames move it looks at its
+  // sockets every 50 us. Empty: it sleeps up to a millisecond when nothing is due.
   explicit SoftNic(softnic::DeviceOptions options, const std::string& wire = {}, Turn each_turn = {})
       : each_turn_(std::move(each_turn)) {
     auto opened = wire.empty() ? Result<std::unique_ptr<softnic::Wire>>(std::unique_ptr<softnic::Wire>{})
@@ -67,7 +67,7 @@ class SoftNic {
           device_->run_once(static_cast<std::uint64_t>(std::chrono::nanoseconds(now.time_since_epoch()).count()));
       const bool started = each_turn_ && device_->wire_started();
       if (each_turn_) each_turn_(started);
-      if (started && now < next_poll) continue;
+      if (started && moved && now < next_poll) continue;
       (void)server_->poll(moved || started ? 0 : 1);
       next_poll = now + std::chrono::microseconds(50);
     }
