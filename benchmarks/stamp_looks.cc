@@ -3,18 +3,23 @@
 // copies the frames as it does, keeps the times of its looks, and lets each policy judge them afterwards. So policies
 // are compared on the same frames of the same run.
 //
-// usage: stamp_looks DEVICE FRAMES OUT [CPU]: ends after FRAMES frames, or 2 s after the last one.
-// OUT: per frame u32 bytes, u32 frames in its burst, and a u64 for each of kpt, udts, wdts, hybrid: nanoseconds.
+// usage: stamp_looks DEVICE FRAMES OUT CPU TRIGGER: as soon as that CPU looks at DEVICE it opens TRIGGER, another
+// function of the device, for which the wire waits. Ends after FRAMES frames, or half a second after the last one. OUT:
+// per frame u32 bytes, u32 flag, and a u64 for each of kpt, udts, wdts, hybrid: nanoseconds. Flag 1: the thread was
+// kept from its loop for longer than 5 us while the frame came, or the frame waited behind those of that pause; a
+// round takes 4 us at most, so that was not the loop.
 #include <fmt/core.h>
 #include <pthread.h>
 #include <sched.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "vfdriver/frame_clock.h"
@@ -28,14 +33,16 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kBurst = 32;
 constexpr std::size_t kCopyBytes = 64u << 20;  // leaves the caches, as a ring does
-constexpr std::chrono::milliseconds kCalibrateEvery{250}, kQuiet{2000}, kPatience{60'000};
+constexpr std::chrono::milliseconds kCalibrateEvery{250}, kQuiet{500}, kPatience{60'000};
+constexpr std::uint64_t kPauseNs = 5'000;
 
 struct Seen {
   std::uint64_t empty_ns;  // 0: the look before found frames too
   vf::Look look;
+  bool paused;
 };
 struct Row {
-  std::uint32_t bytes, burst;
+  std::uint32_t bytes, paused;
   std::array<std::uint64_t, 4> stamps;
 };
 
@@ -44,22 +51,38 @@ struct Recording {
   std::vector<std::uint32_t> bytes;
 };
 
-// One thread does it all: a calibration costs some microseconds, four times a second.
-Recording record(vf::RxPort& port, vf::Clock& clock, std::size_t frames) {
-  Recording r;
-  r.looks.reserve(frames);
-  r.bytes.reserve(frames + kBurst);
-  std::vector<std::byte> copies(kCopyBytes + vf::kMaxRecord, std::byte{1});
+// All memory of a recording, touched: the wire starts when the port is open, and must not wait for that.
+struct Room {
+  explicit Room(std::size_t frames) : copies(kCopyBytes + vf::kMaxRecord, std::byte{1}) {
+    recording.looks.resize(frames);
+    recording.looks.clear();
+    recording.bytes.resize(frames + kBurst);
+    recording.bytes.clear();
+  }
+  Recording recording;
+  std::vector<std::byte> copies;
+};
+
+// One thread does it all: a calibration costs some microseconds, four times a second, and counts as a pause.
+void record(vf::RxPort& port, vf::Clock& clock, std::size_t frames, Room& room, std::atomic<bool>& looking) {
+  Recording& r = room.recording;
+  std::vector<std::byte>& copies = room.copies;
   std::array<vf::RxSegment, kBurst> segments;
+  std::uint64_t round = 0;  // begin of the last one
+  bool paused = false;
   std::size_t at = 0;
   std::uint64_t empty = 0;
   auto last = steady_clock::now() + kPatience - kQuiet, next = steady_clock::now();
   for (std::uint64_t turn = 0; r.bytes.size() < frames; ++turn) {
     const std::uint64_t begin = vf::read_ticks(clock.source());
+    if (round != 0 && clock.line().ns_at(begin) - clock.line().ns_at(round) > kPauseNs) paused = true;
+    round = begin;
     const std::size_t n = port.receive(segments);
     if (n == 0) {
       empty = begin;
+      paused = false;
       if ((turn & 0xff) != 0) continue;
+      looking = true;
       const auto now = steady_clock::now();
       if (now > last + kQuiet || !port.alive()) break;
       if (now >= next) {
@@ -71,6 +94,7 @@ Recording record(vf::RxPort& port, vf::Clock& clock, std::size_t frames) {
     }
     const std::uint64_t end = vf::read_ticks(clock.source());
     const vf::ClockLine& line = clock.line();
+    if (line.ns_at(end) - line.ns_at(begin) > kPauseNs) paused = true;
     vf::Look look{line.ns_at(begin), line.ns_at(end), 0, 0, n == kBurst};
     std::uint32_t length = 0;
     for (const vf::RxSegment& segment : std::span(segments).first(n)) {
@@ -83,11 +107,11 @@ Recording record(vf::RxPort& port, vf::Clock& clock, std::size_t frames) {
       r.bytes.push_back(std::exchange(length, 0));
     }
     port.release();
-    r.looks.push_back({empty != 0 ? line.ns_at(empty) : 0, look});
+    r.looks.push_back({empty != 0 ? line.ns_at(empty) : 0, look, paused});
+    if (!look.full) paused = false;  // nothing waits any more
     empty = 0;
     if ((turn & 0xf) == 0) last = steady_clock::now();
   }
-  return r;
 }
 
 std::vector<Row> judge(const Recording& r, unsigned link_mbps) {
@@ -101,7 +125,7 @@ std::vector<Row> judge(const Recording& r, unsigned link_mbps) {
       vf::BurstStamps stamps = policy.found(seen.look);
       for (std::uint32_t k = 0; k < seen.look.frames; ++k, ++i) {
         rows[i].bytes = r.bytes[i];
-        rows[i].burst = seen.look.frames;
+        rows[i].paused = seen.paused;
         rows[i].stamps[static_cast<std::size_t>(name)] = stamps.next(r.bytes[i]).total_ns();
       }
     }
@@ -114,32 +138,52 @@ int fail(const std::string& text) {
   return 1;
 }
 
+// This thread runs there, before ordinary ones where that is allowed: else there are more pauses.
+bool run_on(unsigned cpu, int priority) {
+  sched_param ahead{};
+  ahead.sched_priority = priority;
+  (void)::pthread_setschedparam(::pthread_self(), SCHED_FIFO, &ahead);
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  return ::pthread_setaffinity_np(::pthread_self(), sizeof(set), &set) == 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 4) return fail("usage: stamp_looks DEVICE FRAMES OUT [CPU]");
-  if (argc > 4) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(static_cast<unsigned>(std::atoi(argv[4])), &set);
-    if (::pthread_setaffinity_np(::pthread_self(), sizeof(set), &set) != 0) return fail("cannot pin to that CPU");
-  }
+  if (argc != 6) return fail("usage: stamp_looks DEVICE FRAMES OUT CPU TRIGGER");
+  const std::size_t frames = std::strtoull(argv[2], nullptr, 10);
+  const auto cpu = static_cast<unsigned>(std::atoi(argv[4]));
+  Room room(frames);
+  vf::Clock clock;
   vf::PortOptions options;
-  options.rx_ring = 32768;  // frames wait there while the machine has something else to do: none is to be lost
+  options.rx_ring = 4096;  // a larger one leaves the caches, and the device comes late for each frame
   options.tx_ring = 0;
   auto device = vf::open_port(argv[1], options);
   if (!device) return fail(device.error().text);
   const auto info = (*device)->info();
   if (!info) return fail(info.error().text);
-  vf::Clock clock;
-  const Recording recording = record((*device)->queue(0), clock, std::strtoull(argv[2], nullptr, 10));
-  const auto rows = judge(recording, info->link_mbps);
+  std::atomic<bool> looking{false}, pinned{true};
+  std::thread looks([&] {
+    pinned = run_on(cpu, 50);
+    record((*device)->queue(0), clock, frames, room, looking);
+  });
+  (void)run_on(cpu == 0 ? 1 : 0, 51);
+  while (!looking) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  vf::PortOptions small;
+  small.tx_ring = 0;
+  auto trigger = vf::open_port(argv[5], small);
+  looks.join();
+  if (!trigger) return fail(trigger.error().text);
+  if (!pinned) return fail("cannot pin to that CPU");
+  const auto rows = judge(room.recording, info->link_mbps);
   std::ofstream out(argv[3], std::ios::binary);
   // SAFETY: plain integers, written as they lie in memory.
   out.write(reinterpret_cast<const char*>(rows.data()), static_cast<std::streamsize>(rows.size() * sizeof(Row)));
   out.close();
   if (!out) return fail(os_error(std::string("write ") + argv[3]).text);
-  fmt::print("{} frames, {} bursts, link {} Mb/s; {}\n", rows.size(), recording.looks.size(), info->link_mbps,
+  fmt::print("{} frames, {} bursts, link {} Mb/s; {}\n", rows.size(), room.recording.looks.size(), info->link_mbps,
              clock.report().text());
   return 0;
 }

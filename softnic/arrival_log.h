@@ -5,6 +5,7 @@
 // The file: one entry of 16 bytes per frame of the wire, in its order, little-endian.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <vector>
@@ -14,9 +15,11 @@
 namespace vigia::softnic {
 
 struct ArrivalEntry {
-  std::uint64_t epoch_ns;   // end of the frame's FCS on the cable, nanoseconds since 1970
-  std::uint32_t bytes;      // without FCS
-  std::uint32_t delivered;  // 1: the switch had a pool for it; 0: filtered, or lost in the port
+  std::uint64_t epoch_ns;  // end of the frame's FCS on the cable, nanoseconds since 1970
+  std::uint32_t bytes;     // without FCS
+  // 0: filtered, or lost in the port. Else the switch had a pool for it, and the round of the loop that handed it out
+  // was over so many ns, less 1, after it had arrived: what stamps say of a frame that came late is not their fault.
+  std::uint32_t delivered;
 };
 static_assert(sizeof(ArrivalEntry) == 16);
 
@@ -31,13 +34,21 @@ class ArrivalLog {
     if (used_ == entries_.size()) return;
     entries_[used_++] = {monotonic_ns + epoch_offset_ns_, bytes, delivered ? 1u : 0u};
   }
+  // The loop begins a round; now as in add().
+  void begin_round(std::uint64_t now_ns) noexcept {
+    for (; round_ < used_; ++round_) {
+      ArrivalEntry& e = entries_[round_];
+      const std::uint64_t late = now_ns + epoch_offset_ns_ - std::min(e.epoch_ns, now_ns + epoch_offset_ns_);
+      if (e.delivered != 0) e.delivered = static_cast<std::uint32_t>(std::min<std::uint64_t>(1 + late, 0xffff'ffff));
+    }
+  }
   Result<Done> close();
 
  private:
   ArrivalLog(std::filesystem::path path, std::uint64_t frames);
   std::filesystem::path path_;
   std::vector<ArrivalEntry> entries_;
-  std::size_t used_ = 0;
+  std::size_t used_ = 0, round_ = 0;  // entries; those of the rounds that are over
   std::uint64_t epoch_offset_ns_;
 };
 

@@ -57,6 +57,7 @@ void DataPath::decode() {
 
 bool DataPath::run(std::uint64_t now_ns) {
   now_ns_ = now_ns;
+  if (arrivals_ != nullptr) arrivals_->begin_round(now_ns);
   if (timed_) budget_.refill(now_ns);
   for_each_queue(chip_.rx_enabled, [&](unsigned q) { chip_.sync_rx(q); });
   if (chip_.filters_dirty) decode();

@@ -155,11 +155,12 @@ def closed_loop(context):
 def loss_free(context, name, words):
     """(frames a second, trials) by search, or None when the machine does not let it come to an end."""
     goals = search.QUICK if context.quick else search.GOALS
-    # Where the wire waits for its receiver nothing is lost: no search will find more.
-    most = softnic(context, "max", int(LINE_RATE * min(goals.trial, 0.5)), words)
+    # Where the wire waits for its receiver nothing is lost: no search will find more. The best of some: a pause counts.
+    closed = [softnic(context, "max", int(LINE_RATE * min(goals.trial, 0.5)), words) for _ in range(4)]
+    most = max(got["sent"] / got["seconds"] for got in closed)
     trials = Trials(context, words)
     try:
-        return search.lossless(trials, most["sent"] / most["seconds"] * 1.05, goals), trials
+        return search.lossless(trials, most * 1.05, goals), trials
     except search.Disturbed:
         context.say(f"rx_softnic.{name}: no rate: the machine took the processors away in {trials.disturbed} of "
                     f"{trials.disturbed + trials.counted} trials, where {trials.lost_disturbed} frames were lost")

@@ -59,13 +59,14 @@ TEST(ArrivalLog, WritesWhatItWasToldAndNoMoreThanAnnounced) {
   ASSERT_TRUE(log) << log.error().text;
   log->add(1000, 60, true);
   log->add(2000, 1514, false);
+  log->begin_round(2500);
   log->add(3000, 60, true);
   ASSERT_TRUE(log->close());
   const auto entries = entries_of(dir / "a");
   ASSERT_EQ(entries.size(), 2u);
   EXPECT_EQ(entries[1].epoch_ns - entries[0].epoch_ns, 1000u);
   EXPECT_EQ(entries[1].bytes, 1514u);
-  EXPECT_EQ(entries[0].delivered, 1u);
+  EXPECT_EQ(entries[0].delivered, 1u + 1500u) << "the round was over 1500 ns after it had arrived";
   EXPECT_EQ(entries[1].delivered, 0u);
 }
 
@@ -99,7 +100,7 @@ TEST(ArrivalLog, ThroughADeviceFramesFollowEachOtherAtTheCablesRate) {
   for (unsigned i = 1; i < kFrames; ++i) {
     EXPECT_NEAR(static_cast<double>(entries[i].epoch_ns - entries[0].epoch_ns), 67.2 * i, 1.0);
   }
-  EXPECT_EQ(entries[0].delivered, 1u);
+  EXPECT_GT(entries[0].delivered, 1u);
   EXPECT_EQ(entries.back().delivered, 0u);
 }
 
