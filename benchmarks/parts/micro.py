@@ -17,7 +17,7 @@ def micro(context, program):
     samples = {}
     for b in json.loads(done.stdout)["benchmarks"]:
         if b.get("run_type") == "iteration":
-            samples.setdefault(b["run_name"], []).append(b["items_per_second"] / 1e6)
+            samples.setdefault(b["run_name"], []).append(b.get("items_per_second", 1e9 / b["real_time"]) / 1e6)
     medians = {name: context.spread(values) for name, values in samples.items()}
     for name, (median, mad) in medians.items():
         arguments = name.partition("/")[2]
