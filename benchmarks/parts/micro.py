@@ -9,7 +9,7 @@ import sys
 
 
 def micro(context, program):
-    seconds = "0.02" if context.quick else "0.2"
+    seconds = "0.02" if context.quick else "0.1"
     done = subprocess.run([context.bin(program), "--benchmark_format=json", f"--benchmark_repetitions={context.runs}",
                            f"--benchmark_min_time={seconds}"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
