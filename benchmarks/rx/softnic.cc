@@ -64,6 +64,8 @@ class MeteredPort final : public vf::RxPort {
   // When it first and last found frames, ticks, 0: never; after the engine's thread has ended.
   std::uint64_t first() const noexcept { return first_; }
   std::uint64_t last() const noexcept { return last_; }
+  // The engine has begun; from any thread.
+  bool looked() const noexcept { return cpu_clock_ != CLOCK_REALTIME; }
   // Processor time of the engine's thread so far, seconds; while it runs, from any thread.
   double cpu_seconds() const noexcept {
     const clockid_t clock = cpu_clock_;
@@ -102,8 +104,8 @@ class Trial {
  private:
   static softnic::DeviceOptions device_options() {
     softnic::DeviceOptions options;
-    options.vfs = 1;
-    options.start_when_ready = 1;
+    options.vfs = 2;
+    options.start_when_ready = 2;
     return options;
   }
   // Policy and CPU of this thread, which those that it starts take over.
@@ -134,7 +136,7 @@ class Trial {
   std::vector<std::unique_ptr<vf::Lane>> lanes_;
   std::atomic<bool> stop_{false};
   std::vector<std::thread> listeners_;
-  std::unique_ptr<vf::VfDevice> device_;
+  std::unique_ptr<vf::VfDevice> device_, trigger_;
   std::vector<std::unique_ptr<PauseMeter>> receivers_;
   std::vector<std::unique_ptr<MeteredPort>> ports_;
 
@@ -158,7 +160,7 @@ Trial::Trial(const SoftnicRun& run)
     sender_.turn();
   });
   as(kSleeping, kWireCpu);
-  pf_ = std::make_unique<vf::test::PfThread>(*nic_, 1, 1500, kLook);
+  pf_ = std::make_unique<vf::test::PfThread>(*nic_, 2, 1500, kLook);
   make_lanes();
   make_listeners();
   start();
@@ -188,8 +190,9 @@ void Trial::make_listeners() {
   }
 }
 
-// The wire starts as soon as the device is open, so the engines must start at once: their threads begin on the CPU of
-// this one, where the device's thread would let them wait for its time slice, some milliseconds.
+// A device that has just been opened may have been on for a millisecond already, and an engine takes its time to come
+// to run: the wire waits for a second VF, which gets no frames and is opened when the engines are looking. Their
+// threads begin on the CPU of this one, where the device's thread would let them wait for its time slice.
 void Trial::start() {
   vf::PortOptions options;
   options.queues = run_.queues;
@@ -204,6 +207,12 @@ void Trial::start() {
   }
   for (unsigned q = 0; q < lanes_.size(); ++q) lanes_[q]->start({ports_[q].get()}, cpu_of(q));
   as(kSleeping, kWireCpu);
+  for (const auto& port : ports_) {
+    while (!port->looked()) std::this_thread::sleep_for(1ms);
+  }
+  vf::PortOptions small;
+  small.tx_ring = 0;
+  trigger_ = must(vf::open_port(nic_->spec("vf1"), small));
 }
 
 void Trial::watch() {
@@ -229,6 +238,7 @@ void Trial::finish() {
   for (const auto& lane : lanes_) lane->drain();
   stop_ = true;
   for (std::thread& listener : listeners_) listener.join();
+  trigger_.reset();
   device_.reset();
   pf_->leave(true);
   nic_->stop();
