@@ -218,6 +218,7 @@ void Trial::start() {
 void Trial::watch() {
   std::uint64_t seen = 0;
   const auto begin = Clock::now();
+  for (const auto& port : ports_) engine_cpu_ -= port->cpu_seconds();
   auto last = begin;
   const auto deadline =
       begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(run_.at_most));
