@@ -41,6 +41,9 @@ class PciFunction {
   }
   // Makes memory visible to the device; the memory must outlive the mapping.
   virtual Result<Iova> map_dma(const DmaMemory& memory) = 0;
+  // Whether addresses from map_dma() mean something to this function alone, because an IOMMU, or the process that
+  // serves it, translates them. False: they are physical.
+  virtual bool translates() const noexcept { return true; }
   // The device no longer touches the range when this returns.
   virtual Result<Done> unmap_dma(Iova iova, std::size_t bytes) = 0;
 

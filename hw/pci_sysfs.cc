@@ -7,11 +7,9 @@
 #include <sstream>
 
 namespace vigia::hw {
-namespace {
 
 namespace fs = std::filesystem;
 
-// The last part of where a symbolic link points; empty: no link.
 std::string link_name(const fs::path& link) {
   std::error_code failure;
   const fs::path target = fs::read_symlink(link, failure);
@@ -27,8 +25,6 @@ std::vector<std::string> names_in(const fs::path& folder) {
   std::sort(names.begin(), names.end());
   return names;
 }
-
-}  // namespace
 
 std::string read_small_file(const fs::path& file) {
   std::ifstream in(file);

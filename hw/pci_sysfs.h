@@ -39,6 +39,12 @@ PciFacts look_at(const PciAddress& address, const std::filesystem::path& sys = "
 // ours has). Empty: the text is no resource file.
 std::optional<std::array<std::uint64_t, 6>> parse_bar_sizes(const std::string& text);
 
+// The last part of where a symbolic link points; empty: no link.
+std::string link_name(const std::filesystem::path& link);
+
+// What lies in a folder, sorted; empty: nothing, or no folder.
+std::vector<std::string> names_in(const std::filesystem::path& folder);
+
 // Whole small file; empty when it cannot be read. One trailing newline is cut off.
 std::string read_small_file(const std::filesystem::path& file);
 

@@ -24,6 +24,7 @@ class UioFunction final : public KernelFunction {
   Result<DmaMemory> allocate_dma(std::size_t bytes, std::string_view purpose) override;
   // Refused unless the memory is contiguous and on hugepages: ordinary pages may move.
   Result<Iova> map_dma(const DmaMemory& memory) override;
+  bool translates() const noexcept override { return false; }
   Result<Done> unmap_dma(Iova iova, std::size_t bytes) override;
   // Always refused.
   Result<std::vector<int>> enable_msix(unsigned count) override;

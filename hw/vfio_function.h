@@ -25,6 +25,7 @@ class VfioFunction final : public KernelFunction {
 
   Result<DmaMemory> allocate_dma(std::size_t bytes, std::string_view purpose) override;
   Result<Iova> map_dma(const DmaMemory& memory) override;
+  bool translates() const noexcept override { return iommu_->translates(); }
   Result<Done> unmap_dma(Iova iova, std::size_t bytes) override;
   Result<std::vector<int>> enable_msix(unsigned count) override;
   Result<Done> disable_msix() override;

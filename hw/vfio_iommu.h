@@ -28,6 +28,8 @@ class VfioIommu {
   }
   // memory must outlive the mapping. Readable and writable by the device.
   virtual Result<Iova> map(const DmaMemory& memory) = 0;
+  // False: addresses are physical.
+  virtual bool translates() const noexcept { return true; }
   // The device does not touch the range when this returns. Exactly what was mapped, or an error.
   virtual Result<Done> unmap(Iova iova, std::size_t bytes) = 0;
 };

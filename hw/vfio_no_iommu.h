@@ -19,6 +19,7 @@ class VfioNoIommu final : public VfioIommu {
   Result<Fd> open_device() override { return group_.open_device(facts_); }
   Result<DmaMemory> allocate(std::size_t bytes, std::string_view purpose) override;
   Result<Iova> map(const DmaMemory& memory) override { return mappings_.map(memory); }
+  bool translates() const noexcept override { return false; }
   Result<Done> unmap(Iova iova, std::size_t bytes) override { return mappings_.unmap(iova, bytes); }
 
  private:

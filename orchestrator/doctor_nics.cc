@@ -17,12 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string first_name_in(const fs::path& folder) {
-  std::error_code failed;
-  const fs::directory_iterator at(folder, failed);
-  return failed || at == fs::directory_iterator() ? std::string() : at->path().filename().string();
-}
-
 // Drivers that leave a group to VFIO: its own, and those that do no DMA of their own (Linux: driver_managed_dma).
 bool leaves_group(std::string_view driver) {
   constexpr std::array<std::string_view, 4> kLeave{"", "vfio-pci", "pci-stub", "pcieport"};
@@ -34,7 +28,7 @@ NicFacts::Vf look_at_vf(const VirtualFunction& vf, const fs::path& root) {
   const auto address = hw::PciAddress::parse(vf.pci);
   if (!address) return out;
   const hw::PciFacts facts = hw::look_at(*address, root / "sys");
-  out.netdev = first_name_in(facts.folder / "net");
+  for (const std::string& name : hw::names_in(facts.folder / "net")) out.netdev = name;
   for (const auto& [other, driver] : facts.neighbours) {
     if (!leaves_group(driver)) out.company.push_back(fmt::format("{} ({})", other, driver));
   }

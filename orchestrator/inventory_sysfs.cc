@@ -10,6 +10,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "hw/pci_sysfs.h"
 #include "orchestrator/inventory.h"
 
 namespace vigia::orch {
@@ -50,13 +51,6 @@ std::vector<fs::path> entries(const fs::path& folder) {
     out.push_back(at->path());
   std::sort(out.begin(), out.end());
   return out;
-}
-
-// The last part of where a link points; empty when it is none.
-std::string link_name(const fs::path& link) {
-  std::error_code error;
-  const fs::path target = fs::read_symlink(link, error);
-  return error ? std::string() : target.filename().string();
 }
 
 // The number behind a prefix: "node3" -> 3.
@@ -123,24 +117,24 @@ void read_cpus(const fs::path& root, Inventory& out) {
 }
 
 std::optional<unsigned> iommu_group(const fs::path& device) {
-  return number_of<unsigned>(link_name(device / "iommu_group"));
+  return number_of<unsigned>(hw::link_name(device / "iommu_group"));
 }
 
 VirtualFunction read_vf(const fs::path& link, unsigned index) {
-  return {index, link_name(link), link_name(link / "driver"), iommu_group(link)};
+  return {index, hw::link_name(link), hw::link_name(link / "driver"), iommu_group(link)};
 }
 
 void read_nic(const fs::path& device, Inventory& out) {
   NetDevice& nic = out.nics.emplace_back();
   nic.pci = device.filename().string();
-  nic.driver = link_name(device / "driver");
+  nic.driver = hw::link_name(device / "driver");
   nic.vendor = number_of<std::uint16_t>(line_of(device / "vendor"), 16).value_or(0);
   nic.device = number_of<std::uint16_t>(line_of(device / "device"), 16).value_or(0);
   nic.node = node_of(device);
   nic.iommu_group = iommu_group(device);
   nic.vfs_total = number_of<unsigned>(line_of(device / "sriov_totalvfs")).value_or(0);
   nic.vfs_enabled = number_of<unsigned>(line_of(device / "sriov_numvfs")).value_or(0);
-  nic.pf = link_name(device / "physfn");
+  nic.pf = hw::link_name(device / "physfn");
   for (const fs::path& link : entries(device)) {
     if (const auto index = numbered(link, "virtfn")) nic.vfs.push_back(read_vf(link, *index));
   }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <vector>
 
 #include "hw/mac.h"
+#include "hw/pci_sysfs.h"
 #include "vfdriver/json_fields.h"
 #include "vfdriver/run_dir.h"
 #include "vfdriver/serve.h"
@@ -84,29 +83,31 @@ Result<ServeConfig> parse_serve_config(std::string_view json, const std::string&
 }
 
 Result<std::string> find_bound_vf(const fs::path& sysfs) {
+  const auto driven = [](const fs::path& function) {
+    const auto word = [&](const char* file) {
+      return static_cast<std::uint16_t>(std::strtoul(hw::read_small_file(function / file).c_str(), nullptr, 16));
+    };
+    return drives({word("vendor"), word("device")});
+  };
   struct Driver {
     const char *name, *scheme;
   };
   for (const Driver driver : {Driver{"vfio-pci", "vfio:"}, Driver{"uio_pci_generic", "uio:"}}) {
-    std::vector<std::string> found;
-    std::error_code absent;
-    for (const auto& entry : fs::directory_iterator(sysfs / "bus/pci/drivers" / driver.name, absent)) {
-      const std::string address = entry.path().filename();
-      const auto word = [&](const char* file) -> unsigned long {
-        std::ifstream in(entry.path() / file);
-        std::string text;
-        in >> text;
-        return std::strtoul(text.c_str(), nullptr, 16);
-      };
+    const fs::path folder = sysfs / "bus/pci/drivers" / driver.name;
+    for (const std::string& name : hw::names_in(folder)) {
       // Links to functions are named by address; beside them lie the driver's own files.
-      if (address.size() < 12 || address[4] != ':') continue;
-      if (drives({static_cast<std::uint16_t>(word("vendor")), static_cast<std::uint16_t>(word("device"))})) {
-        found.push_back(address);
-      }
+      if (hw::PciAddress::parse(name) && driven(folder / name)) return driver.scheme + name;
     }
-    if (!found.empty()) return driver.scheme + *std::min_element(found.begin(), found.end());
   }
-  return work_error("find a VF: none that this program drives is bound to vfio-pci or uio_pci_generic");
+  std::string others;
+  for (const std::string& name : hw::names_in(sysfs / "bus/pci/devices")) {
+    const fs::path function = sysfs / "bus/pci/devices" / name;
+    if (!driven(function)) continue;
+    const std::string holder = hw::link_name(function / "driver");
+    others += fmt::format("; {} could be, and is held by {}", name, holder.empty() ? "no driver" : holder);
+  }
+  return work_error(
+      fmt::format("find a VF: none that this program drives is bound to vfio-pci or uio_pci_generic{}", others));
 }
 
 }  // namespace vigia::vf

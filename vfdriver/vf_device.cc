@@ -43,6 +43,7 @@ constexpr std::array kModels{
     Model{"82576 VF", hw::igb::kVfId, &open_vf<igbvf::Igbvf>, false},
     Model{"I350 VF", hw::igb::kI350VfId, &open_vf<igbvf::Igbvf>, false},
     Model{"virtio-net", hw::virtio::kNetId, &virtio::open_pci, true},
+    Model{"virtio-net", hw::virtio::kTransitionalNetId, &virtio::open_pci, true},
 };
 
 bool power_of_two(unsigned n) { return n != 0 && (n & (n - 1)) == 0; }

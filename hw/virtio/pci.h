@@ -8,7 +8,8 @@
 
 namespace vigia::hw::virtio {
 
-constexpr PciId kNetId{0x1af4, 0x1041};  // a network device without the legacy interface
+constexpr PciId kNetId{0x1af4, 0x1041};              // a network device without the legacy interface
+constexpr PciId kTransitionalNetId{0x1af4, 0x1000};  // with it; a driver that knows version 1 leaves it alone
 
 // PCI configuration space (PCI Local Bus 3.0, 6.7): where the list of capabilities begins.
 constexpr std::uint32_t kPciStatus = 0x06, kPciStatusHasList = 1u << 4, kPciListAt = 0x34;

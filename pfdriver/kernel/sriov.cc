@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -25,22 +24,6 @@ std::optional<T> number_in(const fs::path& file, int base = 10) {
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value, base);
   if (text.empty() || failure != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
-}
-
-std::string link_name(const fs::path& link) {
-  std::error_code failure;
-  const fs::path target = fs::read_symlink(link, failure);
-  return failure ? std::string() : target.filename().string();
-}
-
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code failure;
-  for (fs::directory_iterator at(folder, failure), end; !failure && at != end; at.increment(failure)) {
-    names.push_back(at->path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 // A PF in switchdev mode has its representors in the same folder; they carry a port name "pf0vf1", the PF's own "p0".
@@ -67,7 +50,7 @@ Result<Sriov> Sriov::find(std::string_view spec, fs::path sys) {
         "interface, for example eth0",
         spec));
   }
-  const auto address = hw::PciAddress::parse(link_name(sys / "class/net" / rest / "device"));
+  const auto address = hw::PciAddress::parse(hw::link_name(sys / "class/net" / rest / "device"));
   if (address) return Sriov(*address, std::move(sys));
   return input_error(
       fmt::format("device '{}': there is no interface {} of a PCI device; `ip link` lists interfaces", spec, rest));
@@ -84,8 +67,8 @@ Result<SriovFacts> Sriov::look() const {
   SriovFacts facts;
   facts.id = {number_in<std::uint16_t>(at / "vendor", 16).value_or(0),
               number_in<std::uint16_t>(at / "device", 16).value_or(0)};
-  facts.driver = link_name(at / "driver");
-  for (const std::string& name : names_in(at / "net")) {
+  facts.driver = hw::link_name(at / "driver");
+  for (const std::string& name : hw::names_in(at / "net")) {
     if (facts.interface.empty() && !is_representor(at / "net" / name)) facts.interface = name;
   }
   const auto total = number_in<unsigned>(at / "sriov_totalvfs");
@@ -99,9 +82,9 @@ Result<SriovFacts> Sriov::look() const {
   facts.vfs = number_in<unsigned>(at / "sriov_numvfs").value_or(0);
   if (const auto autoprobe = number_in<unsigned>(at / "sriov_drivers_autoprobe")) facts.autoprobe = *autoprobe != 0;
   for (unsigned v = 0; v < facts.vfs; ++v) {
-    const auto vf = hw::PciAddress::parse(link_name(at / fmt::format("virtfn{}", v)));
+    const auto vf = hw::PciAddress::parse(hw::link_name(at / fmt::format("virtfn{}", v)));
     if (!vf) break;
-    facts.functions.push_back({*vf, link_name(sys_ / "bus/pci/devices" / vf->text() / "driver")});
+    facts.functions.push_back({*vf, hw::link_name(sys_ / "bus/pci/devices" / vf->text() / "driver")});
   }
   return facts;
 }
@@ -133,7 +116,7 @@ Result<Done> Sriov::probe(const hw::PciAddress& vf) const {
 std::string Sriov::representor(unsigned index) const {
   // The kernel's names: "pf0vf3", before 4.20 some drivers' "3" alone. Interfaces of the same switch share its id.
   const fs::path at = folder() / "net";
-  for (const std::string& name : names_in(at)) {
+  for (const std::string& name : hw::names_in(at)) {
     if (hw::read_small_file(at / name / "phys_switch_id").empty()) continue;
     const std::string port = hw::read_small_file(at / name / "phys_port_name");
     const auto vf = port.find("vf");

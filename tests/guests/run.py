@@ -5,37 +5,12 @@ import argparse
 import importlib
 import json
 import sys
-import time
-import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-import images  # noqa: E402
-from channel import Failed  # noqa: E402
+from parts import exit_status, run_part  # noqa: E402
 
 PARTS = ["tenants", "ixgbevf", "dpdk-vf", "dpdk-pf", "ixgbe-pf", "disk"]
-
-
-def run_part(module, image: str) -> dict:
-    figures: dict = {}
-
-    def report(name: str, value) -> None:
-        figures[name] = round(value, 2) if isinstance(value, float) else value
-        print(f"  {name}: {figures[name]}", flush=True)
-
-    begin = time.monotonic()
-    result = {"image": image, "passed": False, "figures": figures}
-    try:
-        module.run(image, report)
-        result["passed"] = True
-    except images.Missing as e:
-        result["skipped"] = str(e)
-    except Failed as e:
-        result["failure"] = str(e)
-    except Exception:  # a fault of the part itself: the others still run
-        result["failure"] = traceback.format_exc()
-    result["seconds"] = round(time.monotonic() - begin, 1)
-    return result
 
 
 def main() -> int:
@@ -43,7 +18,7 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}, or PART/IMAGE; all")
     parser.add_argument("--json", metavar="FILE", help="write the results as one JSON object")
     options = parser.parse_args()
-    results, wrong = {}, False
+    results = {}
     for wish in options.parts or PARTS:
         part, _, image = wish.partition("/")
         if part not in PARTS:
@@ -52,17 +27,11 @@ def main() -> int:
         for each in [image] if image else module.IMAGES:
             name = f"{part}/{each}"
             print(f"{name}: {module.__doc__}", flush=True)
-            result = results[name] = run_part(module, each)
-            verdict = "passed" if result["passed"] else "SKIPPED" if "skipped" in result else "FAILED"
-            wrong = wrong or verdict == "FAILED"
-            reason = result.get("skipped", result.get("failure", ""))
-            print(f"{name}: {verdict} in {result['seconds']} s {reason}", flush=True)
+            results[name] = {"image": each} | run_part(name, lambda report: module.run(each, report))
+    status = exit_status([*results.values()])
     if options.json:
-        Path(options.json).write_text(json.dumps({"passed": not wrong, "parts": results}, indent=2) + "\n")
-    if wrong:
-        return 1
-    # What ctest calls skipped: nothing has run.
-    return 0 if any(r["passed"] for r in results.values()) else 77
+        Path(options.json).write_text(json.dumps({"passed": status != 1, "parts": results}, indent=2) + "\n")
+    return status
 
 
 if __name__ == "__main__":

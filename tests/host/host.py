@@ -27,6 +27,14 @@ def vf(index: int) -> str:
     return f"0000:01:{0x10 + index // 4:02x}.{index % 4 * 2}"
 
 
+def behind_port(folder: Path, number: int, cable: str, nic: str) -> list[str]:
+    """For QEMU: a NIC behind a root port of its own, and its cable: unix datagram sockets CABLE.nic and CABLE.peer in folder."""
+    return ["-netdev", f"dgram,id={cable},local.type=unix,local.path={folder}/{cable}.nic,remote.type=unix,"
+                       f"remote.path={folder}/{cable}.peer",
+            "-device", f"pcie-root-port,id=rp{number},chassis={number},slot={number}",
+            "-device", f"{nic},netdev={cable},bus=rp{number}"]
+
+
 @dataclass
 class Done:
     status: int
@@ -35,12 +43,15 @@ class Done:
 
 
 class Host(Guest):
-    """options: memory_mib, cpus; cmdline: of the kernel, beside what the image wants; iommu: whether the machine has one."""
+    """options: memory_mib, cpus; cmdline: of the kernel, beside what the image wants; iommu: whether the machine has one;
+    nics: virtio-net NICs beside the 82576, by name, each with what QEMU's virtio-net-pci is told of it, and a cable of its own."""
 
-    def __init__(self, folder: Path, memory_mib: int = 3072, cpus: int = 2, cmdline: str = CMDLINE, iommu: bool = True):
+    def __init__(self, folder: Path, memory_mib: int = 3072, cpus: int = 2, cmdline: str = CMDLINE, iommu: bool = True,
+                 nics: dict[str, str] | None = None):
         super().__init__(folder, "host", "host", [], memory_mib, cpus, iommu, cmdline)
         self.share = folder / "lab"
         self.jobs = 0
+        self.nics = nics or {}
 
     def command(self) -> list[str]:
         words = [str(images.qemu()), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -55,11 +66,14 @@ class Host(Guest):
                   "-device", "virtserialport,chardev=shell,name=org.vigia.shell.0", "-device", "virtio-rng-pci"]
         for tag, path, access in self.shares():
             words += ["-virtfs", f"local,path={path},mount_tag={tag},security_model=none,multidevs=remap{access}"]
-        words += ["-netdev", f"dgram,id=wire,local.type=unix,local.path={self.folder}/wire.nic,remote.type=unix,"
-                  f"remote.path={self.folder}/wire.peer",
-                  "-device", "pcie-root-port,id=rp1,chassis=1,slot=1",
-                  "-device", f"igb,netdev=wire,mac={PF_MAC},bus=rp1"]
+        cables = {"wire": f"igb,mac={PF_MAC}"} | {name: f"virtio-net-pci,{nic}" for name, nic in self.nics.items()}
+        for number, (cable, nic) in enumerate(cables.items(), 1):
+            words += behind_port(self.folder, number, cable, nic)
         return words
+
+    def nic(self, name: str) -> str:
+        """The PCI address of one of nics: buses are numbered as their root ports are."""
+        return f"0000:{list(self.nics).index(name) + 2:02x}:00.0"
 
     def shares(self) -> list[tuple[str, Path, str]]:
         """Mount tag (and folder in the guest), folder here, access."""
@@ -68,7 +82,7 @@ class Host(Guest):
         data = Path(os.environ.get("VIGIA_DATA", images.SOURCE.parent / "shared" / "data"))
         return shares + ([("data", data, ",readonly=on")] if data.is_dir() else [])
 
-    def start(self, seconds: float = 120) -> float:
+    def start(self, seconds: float = 300) -> float:
         self.share.mkdir(exist_ok=True)
         (self.share / "jobs").mkdir(exist_ok=True)
         stage_programs(images.programs(), self.share, "/programs")
@@ -121,7 +135,9 @@ class Host(Guest):
     def again(self, **options) -> None:
         """Switches the machine off and boots another, with other options of Host."""
         self.kill()
+        jobs = self.jobs
         self.__init__(self.folder, **options)
+        self.jobs = jobs  # what the first machine ran keeps its files
         self.start()
 
 

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libvirtd in the host VM."""
+"""libvirtd in the host VM, set up as the demo's."""
+import sys
+
+from host import images
+
+sys.path.insert(0, str(images.SOURCE / "orchestrator" / "demo"))
+from private_libvirt import QEMU_CONF  # noqa: E402
+
 LIBVIRTD_CONF = 'auth_unix_rw = "none"\nauth_unix_ro = "none"\n'
-# What a VM's only user needs: no other users, no cgroups, no logging daemon.
-QEMU_CONF = """user = "root"
-group = "root"
-dynamic_ownership = 0
-remember_owner = 0
-security_driver = "none"
-stdio_handler = "file"
-clear_emulator_capabilities = 0
-namespaces = []
-cgroup_controllers = []
-"""
 
 
 def start_libvirt(host) -> None:

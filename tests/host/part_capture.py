@@ -33,13 +33,13 @@ def run(host: Host, report) -> None:
 
 def leave_it_clean(host: Host, report) -> None:
     """After an exit and after a kill the function may not write memory any more."""
-    report("bus_master_after_exit", steps.bus_master(host, 0))
+    report("bus_master_after_exit", steps.bus_master(host, vf(0)))
     job = steps.capture(host, "killed")
-    report("bus_master_while_capturing", steps.bus_master(host, 0))
+    report("bus_master_while_capturing", steps.bus_master(host, vf(0)))
     job.stop("KILL")
-    report("bus_master_after_kill", steps.bus_master(host, 0))
+    report("bus_master_after_kill", steps.bus_master(host, vf(0)))
     steps.capture(host, "again").stop("INT")
-    if steps.bus_master(host, 0):
+    if steps.bus_master(host, vf(0)):
         raise Failed("the function is still bus master")
     host.run(f"vigia host bind --restore {vf(0)}")
     driver = host.call(f"readlink {steps.SYS}/{vf(0)}/driver").out.strip()

@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel as VF generator: copies by pool bits, over-scope refused, drift set right, kill and repair."""
 import json
-import socket
 import threading
 import time
 
 from host import PF, Failed
+from wire import Wire
 
 MACS = ["02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03"]
 NAMES = ["web", "other", "agent"]
-ETHERTYPE = 0x88B5  # for experiments
 NOBODY = "02:00:00:00:00:77"
-RATE = 500  # frames a second, well below what an emulated NIC loses
 DOWNS = 20
 
 CONFIG = """pf:
@@ -61,15 +59,10 @@ for i in range(count):
 """
 
 
-def packed(mac: str) -> bytes:
-    return bytes.fromhex(mac.replace(":", ""))
-
-
 class Lab:
     def __init__(self, host):
         self.host = host
-        self.wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.number = 0
+        self.wire = Wire(host)
         for name, text in (("count.py", COUNT), ("send.py", SEND), ("rx.yaml", CONFIG + RX), ("tx.yaml", CONFIG + TX),
                            ("port.yaml", CONFIG + PORT), ("port-allowed.yaml", CONFIG + PORT_ALLOWED), ("none.yaml", CONFIG)):
             (host.share / name).write_text(text)
@@ -100,16 +93,6 @@ class Lab:
         self.host.run("pkill -TERM -f '^python3 /lab/count.py'; while pgrep -f '^python3 /lab/count.py' >/dev/null; do sleep 0.1; done")
         return {name: json.loads((self.host.share / f"{name}.seen").read_text()) for name in NAMES}
 
-    def send(self, to: str, count: int, rate: int = RATE) -> range:
-        """From the network. Returns the numbers of the frames."""
-        first = self.number
-        for _ in range(count):
-            frame = packed(to) + packed("02:00:00:00:00:99") + ETHERTYPE.to_bytes(2, "big") + self.number.to_bytes(4, "big") + bytes(46)
-            self.wire.sendto(frame, str(self.host.folder / "wire.nic"))
-            self.number += 1
-            time.sleep(1 / rate)
-        return range(first, self.number)
-
 
 def expect(what: str, found, wanted) -> None:
     if found != wanted:
@@ -118,8 +101,8 @@ def expect(what: str, found, wanted) -> None:
 
 def copies(lab: Lab, report) -> None:
     lab.listen()
-    to_web, to_other = lab.send(MACS[0], 1000), lab.send(MACS[1], 500)
-    everyone = lab.send("ff:ff:ff:ff:ff:ff", 100)
+    to_web, to_other = lab.wire.send(MACS[0], 1000), lab.wire.send(MACS[1], 500)
+    everyone = lab.wire.send("ff:ff:ff:ff:ff:ff", 100)
     inside = range(1_000_000, 1_000_500)
     lab.host.run(f"ip netns exec other python3 /lab/send.py v0 {MACS[0]} {MACS[1]} {inside.start} {len(inside)}")
     heard = lab.heard()
@@ -146,15 +129,15 @@ def down_and_up(lab: Lab, times: int) -> tuple[list[range], dict[str, list[int]]
 
     def flow():
         while not stop.is_set():
-            lab.send(MACS[0], 10)
+            lab.wire.send(MACS[0], 10)
 
     sender = threading.Thread(target=flow)
     sender.start()
     try:
         for _ in range(times):
-            first = lab.number
+            first = lab.wire.number
             lab.host.run("ip -n web link set v0 down; sleep 0.1; ip -n web link set v0 up; sleep 0.7")
-            turns.append(range(first, lab.number))
+            turns.append(range(first, lab.wire.number))
     finally:
         stop.set()
         sender.join()
@@ -169,7 +152,7 @@ def drift(lab: Lab, report) -> None:
     for turn in turns:
         lost = [n for n in turn if n in web and n not in agent]
         missed.append(len(lost))
-        gaps.append((lost[-1] - lost[0] + 1) / RATE if lost else 0)
+        gaps.append((lost[-1] - lost[0] + 1) / Wire.RATE if lost else 0)
         again = [n for n in turn if n in web][-50:]
         if len(again) < 50 or not agent.issuperset(again):
             raise Failed(f"after the tenant's reset its frames are not copied: {len(lost)} of {len(turn)} missed")
@@ -205,7 +188,7 @@ def administrator(lab: Lab, report) -> None:
 def whole_port(lab: Lab, report) -> None:
     lab.host.run("vigia pf apply --config /lab/port-allowed.yaml --control /run/pf.control")
     lab.listen()
-    strangers, to_web = lab.send(NOBODY, 200), lab.send(MACS[0], 200)
+    strangers, to_web = lab.wire.send(NOBODY, 200), lab.wire.send(MACS[0], 200)
     heard = lab.heard()
     expect("the agent's frames of the whole port", sorted(heard["agent"]), [*strangers, *to_web])
     expect("what tenants saw of strangers", [n for n in heard["web"] + heard["other"] if n in strangers], [])
@@ -216,13 +199,13 @@ def whole_port(lab: Lab, report) -> None:
 def killed(lab: Lab, report) -> None:
     lab.host.run("pkill -KILL -f '[v]igia-pf --device'; sleep 0.5")
     lab.listen()
-    left = lab.send(MACS[0], 50)
+    left = lab.wire.send(MACS[0], 50)
     expect("copies that a killed manager leaves", [n for n in lab.heard()["agent"] if n in left], [*left])
     told = lab.host.run(f"vigia pf repair --device pci:{PF} --journal /run/pf.journal")
     if "hold nothing of ours any more" not in told:
         raise Failed(f"vigia pf repair said: {told}")
     lab.listen()
-    to_web = lab.send(MACS[0], 200)
+    to_web = lab.wire.send(MACS[0], 200)
     heard = lab.heard()
     expect("the tenant's frames after the repair", heard["web"], [*to_web])
     expect("the agent's frames after the repair", heard["agent"], [])

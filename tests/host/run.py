@@ -8,56 +8,39 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
-import traceback
 from pathlib import Path
 from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).parent))
 import resident  # noqa: E402
 from host import Failed, Host, images  # noqa: E402
+from parts import exit_status, run_part, verdict  # noqa: E402
 
 # In the order of their numbers, which start at 1.
-PARTS = ["capture", "testpmd", "kernel", "iommu", "probe", "doctor"]
+PARTS = ["capture", "testpmd", "kernel", "iommu", "probe", "doctor", "virtio"]
 
 
-def run_part(name: str, keep: bool) -> dict:
+def run_on_host(name: str, keep: bool) -> dict:
     """On a host of its own, so that nothing of one part reaches the next."""
-    figures: dict = {}
-
-    def report(figure: str, value) -> None:
-        figures[figure] = round(value, 2) if isinstance(value, float) else value
-        print(f"  {figure}: {figures[figure]}", flush=True)
-
-    begin, result = time.monotonic(), {"name": name, "passed": False, "figures": figures}
     folder = Path(tempfile.mkdtemp(prefix="vigia-host."))
-    host = None
-    try:
+
+    def body(report) -> None:
         module = importlib.import_module(f"part_{name}")
         print(f"{name}: {module.__doc__}", flush=True)
         host = Host(folder, **getattr(module, "HOST", {}))
-        report("boot_s", host.start())
-        module.run(host, report)
-        result["passed"] = True
-    except images.Missing as error:
-        result["skipped"] = str(error)
-    except Failed as error:
-        result["failure"] = str(error)
-    except Exception:  # a fault of the part itself: the others still run
-        result["failure"] = traceback.format_exc()
-    finally:  # an interrupt too
-        if host:
+        try:
+            report("boot_s", host.start())
+            module.run(host, report)
+        finally:  # an interrupt too
             host.kill()
+
+    try:
+        return {"name": name} | run_part(name, body)
+    finally:
         if keep:
             print(f"  console, and what ran: {folder}", flush=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    result["seconds"] = round(time.monotonic() - begin, 1)
-    return result
-
-
-def verdict(result: dict) -> str:
-    return "passed" if result["passed"] else "SKIPPED" if "skipped" in result else "FAILED"
 
 
 def write_junit(results: list[dict], file: Path) -> None:
@@ -87,19 +70,14 @@ def part_of(word: str) -> str:
 def run_parts(options) -> int:
     results = []
     for name in options.parts or PARTS:
-        results.append(run_part(name, options.keep))
-        last = results[-1]
-        print(f"{name}: {verdict(last)} in {last['seconds']} s {last.get('skipped', last.get('failure', ''))}", flush=True)
+        results.append(run_on_host(name, options.keep))
         if options.json:  # after each part: what has run is kept, whatever becomes of the next
             Path(options.json).write_text(json.dumps({"parts": results}, indent=2) + "\n")
         if options.junit:
             write_junit(results, Path(options.junit))
     print(f"{sum(r['passed'] for r in results)} of {len(results)} parts passed "
           f"in {sum(r['seconds'] for r in results):.0f} s", flush=True)
-    if any(verdict(r) == "FAILED" for r in results):
-        return 1
-    # What ctest calls skipped: nothing has run.
-    return 0 if any(r["passed"] for r in results) else 77
+    return exit_status(results)
 
 
 def main() -> int:

@@ -78,9 +78,18 @@ def must_equal(sent: dict[str, int], got: dict, what: str) -> None:
             raise Failed(f"{what}: {kind}: {frames} frames sent, captured: {have}")
 
 
+def accounts_hold(accounts: dict[str, int]) -> None:
+    """The ledger's lines within a capture."""
+    for whole, parts in (("engine.taken", ("engine.duplicate", "engine.shed", "engine.ring_full", "engine.appended")),
+                         ("engine.appended", ("store.read", "store.lapped", "store.unread")),
+                         ("store.read", ("store.stored", "store.disk_dropped"))):
+        if accounts[whole] != sum(accounts[part] for part in parts):
+            raise Failed(f"{whole} {accounts[whole]} is not {[(part, accounts[part]) for part in parts]}")
+
+
 def iommu_faults(host: Host) -> int:
     return int(host.run("dmesg | grep -c 'DMAR: .*fault addr' || :"))
 
 
-def bus_master(host: Host, index: int) -> bool:
-    return int(host.run(f"setpci -s {vf(index)} COMMAND"), 16) & 4 != 0
+def bus_master(host: Host, function: str) -> bool:
+    return int(host.run(f"setpci -s {function} COMMAND"), 16) & 4 != 0

@@ -6,44 +6,23 @@
 
 #include "hw/igb/bits.h"
 #include "hw/igb/regs_vf.h"
-#include "tests/vfdriver/fake_vf.h"
+#include "tests/vfdriver/start_rig.h"
 #include "vfdriver/igbvf/device.h"
 
 namespace vigia::vf::igbvf {
 namespace {
 
 using namespace std::chrono_literals;
-using test::FakeFunction;
-using test::FakeVf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 namespace reg = hw::igb::vf;
 namespace bit = hw::igb;
 using PfId = test::mbx::Id;  // the fake PF counts messages by number
 
-constexpr Timing kQuick{.mailbox = {.limit = 20ms, .step = 50us}, .queue = 20ms, .look = 0ms};
 constexpr auto kPromisc = static_cast<PfId>(mbx::Id::set_promisc);
 const hw::Mac kGroup{{0x01, 0, 0x5e, 0, 0, 0xfb}}, kOther{{0x33, 0x33, 0, 0, 0, 1}};
 
-struct Rig {
-  FakeVf vf{test::k82576};
-  FakeFunction* function = nullptr;  // owned by device
-  std::unique_ptr<VfDevice> device;
-  PortOptions options;
-
-  Rig() {
-    options.rx_ring = options.tx_ring = 64;
-    options.pf_wait = 20ms;
-  }
-  Result<Done> start() {
-    auto owned = std::make_unique<FakeFunction>(vf);
-    function = owned.get();
-    auto opened = Igbvf::open(std::move(owned), options, kQuick);
-    if (!opened) return opened.error();
-    device = std::move(*opened);
-    return device->start();
-  }
-  std::uint32_t rxdctl() { return vf.get(reg::RXDCTL.at(0)); }
+struct Rig : test::StartRig<Igbvf, Chip, test::k82576> {
   std::vector<unsigned> asked() const {
     std::vector<unsigned> ids;
     for (const auto& m : vf.pf.heard) ids.push_back(mbx::number_of(m[0]));
@@ -71,14 +50,7 @@ TEST(IgbvfSteps, NegotiateNothing) {
 }
 
 TEST(IgbvfStart, EachRefusalNamesItsStep) {
-  struct Row {
-    const char* what;
-    std::function<void(Rig&)> spoil;
-    const char* step;
-    const char* sentence;
-    std::errc code;
-  };
-  const Row rows[] = {
+  test::expect_refusals<Rig>({
       {"device dead", [](Rig& r) { r.vf.gone = true; }, "bus master on", "the device is gone",
        std::errc::no_such_device},
       {"queue never off", [](Rig& r) { r.vf.queue_stuck_on = true; }, "stop queues, wait until they are off",
@@ -113,17 +85,7 @@ TEST(IgbvfStart, EachRefusalNamesItsStep) {
        "join VLANs", "the PF refused joining VLAN 5", std::errc::operation_not_permitted},
       {"queue never on", [](Rig& r) { r.vf.queue_refuses = true; }, "enable receive queues, wait until they are on",
        "receive queue 0 on (RXDCTL.ENABLE = 1): not seen within 20 ms", std::errc::timed_out},
-  };
-  for (const Row& row : rows) {
-    Rig rig;
-    row.spoil(rig);
-    const auto started = rig.start();
-    ASSERT_FALSE(started) << row.what;
-    EXPECT_EQ(started.error().code, row.code) << row.what << ": " << started.error().text;
-    EXPECT_THAT(started.error().text, HasSubstr(std::string("start fake:vf0, step \"") + row.step + "\"")) << row.what;
-    EXPECT_THAT(started.error().text, HasSubstr(row.sentence)) << row.what;
-    EXPECT_EQ(rig.rxdctl() & bit::Rxdctl::enable, 0u) << row.what << ": left enabled";
-  }
+  });
 }
 
 TEST(IgbvfStart, ProgramsTheDevice) {

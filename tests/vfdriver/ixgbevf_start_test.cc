@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "hw/ixgbe/descriptor.h"
-#include "tests/vfdriver/fake_vf.h"
+#include "tests/vfdriver/start_rig.h"
 #include "vfdriver/ixgbevf/device.h"
 
 namespace vigia::vf::ixgbevf {
@@ -16,36 +16,13 @@ using intel::kRxVector;
 using mbx::Id;
 using test::FakeFunction;
 using test::FakeVf;
+using test::kQuick;
+using test::quick_options;
 using ::testing::HasSubstr;
 namespace reg = hw::ixgbe::vf;
 namespace bit = hw::ixgbe;
 
-constexpr Timing kQuick{.mailbox = {.limit = 20ms, .step = 50us}, .queue = 20ms, .look = 0ms};
-
-PortOptions quick_options() {
-  PortOptions o;
-  o.rx_ring = 64;
-  o.tx_ring = 64;
-  o.pf_wait = 20ms;
-  return o;
-}
-
-struct Rig {
-  FakeVf vf;
-  FakeFunction* function = nullptr;  // owned by device
-  std::unique_ptr<VfDevice> device;
-  PortOptions options = quick_options();
-
-  Result<Done> start() {
-    auto owned = std::make_unique<FakeFunction>(vf);
-    function = owned.get();
-    auto opened = Ixgbevf::open(std::move(owned), options, kQuick);
-    if (!opened) return opened.error();
-    device = std::move(*opened);
-    return device->start();
-  }
-  std::uint32_t rxdctl(unsigned q = 0) { return vf.get(reg::VFRXDCTL.at(q)); }
-};
+using Rig = test::StartRig<Ixgbevf, Chip, test::k82599>;
 
 TEST(IxgbevfSteps, AreThoseOfTheReferenceInItsOrder) {
   const std::vector<std::string_view> expected{"bus master on",
@@ -72,14 +49,7 @@ TEST(IxgbevfSteps, AreThoseOfTheReferenceInItsOrder) {
 }
 
 TEST(IxgbevfStart, EachRefusalNamesItsStepAndEndsInTime) {
-  struct Row {
-    const char* what;
-    std::function<void(Rig&)> spoil;
-    const char* step;
-    const char* sentence;
-    std::errc code;
-  };
-  const Row rows[] = {
+  test::expect_refusals<Rig>({
       {"device dead", [](Rig& r) { r.vf.gone = true; }, "bus master on", "the device is gone",
        std::errc::no_such_device},
       {"queue never off", [](Rig& r) { r.vf.queue_stuck_on = true; }, "stop queues, wait until they are off",
@@ -120,20 +90,7 @@ TEST(IxgbevfStart, EachRefusalNamesItsStepAndEndsInTime) {
        "join VLANs", "the PF refused joining VLAN 5", std::errc::operation_not_permitted},
       {"queue never on", [](Rig& r) { r.vf.queue_refuses = true; }, "enable receive queues, wait until they are on",
        "receive queue 0 on (VFRXDCTL.ENABLE = 1): not seen within 20 ms", std::errc::timed_out},
-  };
-  for (const Row& row : rows) {
-    Rig rig;
-    row.spoil(rig);
-    const auto begin = std::chrono::steady_clock::now();
-    const auto started = rig.start();
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, 1s) << row.what;
-    ASSERT_FALSE(started) << row.what;
-    EXPECT_EQ(started.error().code, row.code) << row.what << ": " << started.error().text;
-    EXPECT_EQ(started.error().exit_status(), 1) << row.what;
-    EXPECT_THAT(started.error().text, HasSubstr(std::string("start fake:vf0, step \"") + row.step + "\"")) << row.what;
-    EXPECT_THAT(started.error().text, HasSubstr(row.sentence)) << row.what;
-    EXPECT_EQ(rig.rxdctl() & bit::Rxdctl::enable, 0u) << row.what << ": left enabled";
-  }
+  });
 }
 
 TEST(IxgbevfStart, ProgramsTheDevice) {

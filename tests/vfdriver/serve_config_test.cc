@@ -105,6 +105,12 @@ TEST(ServeConfig, TheFirstVfOfAKindThatWeDrive) {
     std::ofstream(folder / "device") << device << "\n";
   };
   EXPECT_THAT(find_bound_vf(dir / "sys").error().text, HasSubstr("none that this program drives"));
+  const auto held = dir / "sys/bus/pci/devices/0000:03:00.0";
+  std::filesystem::create_directories(held);
+  std::ofstream(held / "vendor") << "0x1af4\n";
+  std::ofstream(held / "device") << "0x1041\n";
+  std::filesystem::create_symlink("../../drivers/virtio-pci", held / "driver");
+  EXPECT_THAT(find_bound_vf(dir / "sys").error().text, HasSubstr("0000:03:00.0 could be, and is held by virtio-pci"));
   add("uio_pci_generic", "0000:02:00.0", "0x10ed");
   EXPECT_EQ(*find_bound_vf(dir / "sys"), "uio:0000:02:00.0");
   add("vfio-pci", "0000:01:10.0", "0x10fb");  // a PF

@@ -28,8 +28,10 @@ constexpr std::uint32_t kCommonAt = 0x100, kNotifyAt = 0x400, kNetAt = 0x800, kB
 
 // What the test keeps while the driver owns the function.
 struct Model {
-  std::uint64_t offered = feature::version_1 | feature::net_mac | feature::net_mtu | feature::net_status;
-  bool refuse_features = false, no_vector = false, gone = false, loop_of_capabilities = false, no_common = false;
+  std::uint64_t offered =
+      feature::version_1 | feature::access_platform | feature::net_mac | feature::net_mtu | feature::net_status;
+  bool translates = true, refuse_features = false, no_vector = false, gone = false, loop_of_capabilities = false,
+       no_common = false;
   std::uint32_t most_entries = 256, multiplier = 4;
 
   std::array<std::uint8_t, 256> config{};
@@ -170,6 +172,7 @@ class FakeFunction final : public hw::PciFunction, hw::Bar::Trap {
     m_.memory_bytes = memory.size();
     return hw::Iova{Model::kIova};
   }
+  bool translates() const noexcept override { return m_.translates; }
   Result<Done> unmap_dma(hw::Iova, std::size_t) override { return Done{}; }
   Result<std::vector<int>> enable_msix(unsigned count) override {
     check(count == 1);
@@ -226,8 +229,9 @@ class FakeFunction final : public hw::PciFunction, hw::Bar::Trap {
   std::string name_ = "vfio:0000:01:00.0";
 };
 
-Result<std::unique_ptr<VfDevice>> open(Model& model) {
+Result<std::unique_ptr<VfDevice>> open(Model& model, unsigned mtu = 1500) {
   PortOptions options;
+  options.mtu = mtu;
   options.tx_ring = 0;
   options.rx_ring = 64;
   auto device = open_pci(std::make_unique<FakeFunction>(model), options);
@@ -263,6 +267,27 @@ TEST(VirtioPci, FramesArriveOverEveryKindOfRing) {
   }
 }
 
+TEST(VirtioPci, WithoutMergeableBuffersAFrameOfTheMtuFitsIntoOne) {
+  Model model;
+  auto device = must(open(model, 9000));
+  std::array<RxSegment, 32> out;
+  const auto frame = frame_of(1, 9022);  // with two tags
+  ASSERT_TRUE(model.net.deliver(frame));
+  ASSERT_EQ(device->queue(0).receive(out), 1u);
+  EXPECT_TRUE(std::equal(frame.begin(), frame.end(), out[0].data, out[0].data + out[0].length));
+}
+
+TEST(VirtioPci, ADeviceThatTakesPhysicalAddressesIsForPortsThatHaveThem) {
+  Model model;
+  model.offered &= ~feature::access_platform;
+  const auto refused = open(model);
+  ASSERT_FALSE(refused) << "it would write past the IOMMU into memory that is not ours";
+  EXPECT_THAT(refused.error().text, HasSubstr("goes around the IOMMU"));
+  EXPECT_EQ(refused.error().exit_status(), 2);
+  model.translates = false;
+  EXPECT_TRUE(open(model));
+}
+
 TEST(VirtioPci, ItTellsWhatTheDeviceTells) {
   Model model;
   auto device = must(open(model));
@@ -273,7 +298,7 @@ TEST(VirtioPci, ItTellsWhatTheDeviceTells) {
   EXPECT_TRUE(info.interrupts);
   device.reset();
   Model silent;
-  silent.offered = feature::version_1;
+  silent.offered = feature::version_1 | feature::access_platform;
   device = must(open(silent));
   const auto unknown = must(device->info());
   EXPECT_FALSE(unknown.mac || unknown.link_up);

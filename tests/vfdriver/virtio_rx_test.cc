@@ -19,6 +19,14 @@ using ::testing::HasSubstr;
 constexpr unsigned kSize = 8;
 constexpr std::uint32_t kBuffer = 256;
 
+TEST(VirtioRing, NoElementOfASplitRingLiesInTwoPages) {
+  for (unsigned size = 2; size <= 32768; size *= 2) {
+    const auto parts = hw::virtio::parts_of(size, false);
+    EXPECT_EQ((parts.device + hw::virtio::kRingHeader) % sizeof(hw::virtio::UsedElement), 0u) << size;
+    EXPECT_GE(parts.device, parts.driver + hw::virtio::kRingHeader + 2 * std::size_t{size} + 2) << size;
+  }
+}
+
 // A split ring whose device side the test writes by hand.
 struct SplitRig {
   explicit SplitRig(bool mergeable = true)

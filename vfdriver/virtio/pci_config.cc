@@ -36,7 +36,7 @@ Result<PciConfig> PciConfig::find(hw::PciFunction& function) {
   if (config.common_.bytes < hw::virtio::Common::bytes || config.notify_.bytes == 0 || config.window_ == 0) {
     return work_error(
         fmt::format("{}: no virtio 1.0 device: its common, notify or configuration access capability is "
-                    "missing or too short",
+                    "missing or too short; does the hypervisor offer the legacy interface only (disable-modern=on)?",
                     function.name()));
   }
   return config;

@@ -32,7 +32,7 @@ class Device final : public VfDevice {
         config_(config),
         notify_bar_(notify),
         wanted_size_(options.rx_ring),
-        buffer_bytes_(options.rx_buffer_kib * 1024),
+        buffer_bytes_(buffer_bytes(options)),
         interrupts_wanted_(options.interrupts) {}
   ~Device() override {
     (void)reset();  // nothing may write into memory_ any more; a device that does not answer loses the bus next
@@ -108,6 +108,14 @@ Result<Done> Device::negotiate() {
   }
   if ((offered & feature::version_1) == 0) {
     return work_error(fmt::format("{}: older than virtio 1.0 (features {:#x})", function_->name(), offered));
+  }
+  // Without this bit addresses are physical, whatever IOMMU the device seems to lie behind (6.1): it would write into
+  // memory that is somebody else's.
+  if ((offered & feature::access_platform) == 0 && function_->translates()) {
+    return input_error(fmt::format(
+        "{}: the device goes around the IOMMU; give the VM's NIC iommu_platform=on (libvirt: <driver iommu='on'/>), or "
+        "the VM no IOMMU, and take uio:ADDRESS",
+        function_->name()));
   }
   features_ = offered & kWanted;
   for (const std::uint32_t half : {0u, 1u}) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vfdriver/virtio/queue_memory.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace vigia::vf::virtio {
@@ -13,6 +14,12 @@ namespace {
 constexpr unsigned kColour = 64;
 
 }  // namespace
+
+unsigned buffer_bytes(const PortOptions& options) {
+  constexpr unsigned kKib = 1024, kEthernet = 14, kTwoTags = 8;
+  const unsigned needed = unsigned{sizeof(hw::virtio::NetHeader)} + kEthernet + kTwoTags + options.mtu;
+  return std::max(options.rx_buffer_kib, (needed + kKib - 1) / kKib) * kKib;
+}
 
 Layout plan(unsigned size, unsigned buffer_bytes, bool packed) {
   constexpr std::size_t kPage = 4096;

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "vfdriver/vf_device.h"
 #include "vfdriver/virtio/rx_queue.h"
 
 namespace vigia::vf::virtio {
@@ -15,6 +16,10 @@ namespace vigia::vf::virtio {
 constexpr unsigned kRx = 0, kTx = 1;  // numbers of a network device's queues (5.1.2)
 // Devices start only when both queues of a pair are there; nothing is ever sent on it.
 constexpr unsigned kTxSize = 64;
+
+// Bytes of one receive buffer: a frame of the port's MTU fits into one, because a device without mergeable buffers
+// drops what does not.
+unsigned buffer_bytes(const PortOptions& options);
 
 // Offsets in that memory, each at a page.
 struct Layout {

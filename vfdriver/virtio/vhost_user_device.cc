@@ -33,7 +33,7 @@ class Device final : public VfDevice {
         socket_(std::move(socket)),
         kind_(kind),
         size_(options.rx_ring),
-        buffer_bytes_(options.rx_buffer_kib * 1024),
+        buffer_bytes_(buffer_bytes(options)),
         interrupts_(options.interrupts) {}
   ~Device() override {
     if (queue_) (void)stop();  // a back end that does not answer is left without its socket next
