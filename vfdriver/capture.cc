@@ -85,6 +85,7 @@ Result<Done> capture_into(Prepared prepared, const CaptureOptions& options, Stop
                           CaptureObserver* observer) {
   const auto info = device.info();
   if (!info) return info.error();
+  prepared.clock->stamped_by_port(info->stamps);
   std::vector<RingMemory>& rings = prepared.rings;
   if (device.queues() < rings.size()) {
     log::info("{}: {} receive queues were asked for, {} granted", options.name, rings.size(), device.queues());

@@ -42,7 +42,8 @@ nlohmann::ordered_json queues_json(const CaptureReport& r) {
 }  // namespace
 
 std::string to_json(const CaptureReport& r) {
-  nlohmann::ordered_json listeners = nlohmann::ordered_json::array();
+  using Json = nlohmann::ordered_json;
+  Json listeners = Json::array();
   for (const ListenerState& l : r.listeners) {
     listeners.push_back({{"pid", l.pid},
                          {"queue", l.queue},
@@ -79,7 +80,8 @@ std::string to_json(const CaptureReport& r) {
                                      {{"source", r.clock.source},
                                       {"reference", r.clock.reference},
                                       {"policy", r.clock.policy},
-                                      {"error_bound_ns", r.clock.error_bound_ns},
+                                      {"port", r.clock.port},
+                                      {"error_bound_ns", r.clock.port.empty() ? Json(r.clock.error_bound_ns) : Json()},
                                       {"offset_ns", r.clock.offset_ns},
                                       {"uncertainty_ns", r.clock.uncertainty_ns},
                                       {"drift_ppm", r.clock.drift_ppm},

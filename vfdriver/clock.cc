@@ -106,6 +106,8 @@ Result<ClockOptions> parse_clock_options(std::string_view text) {
 }
 
 std::string ClockReport::text() const {
+  if (!port.empty())
+    return fmt::format("clock: {}; policy port; error bound unknown: how late it was is not told", port);
   return fmt::format(
       "clock: {} calibrated against {}; policy {}; error bound {} ns (offset {} +- {} ns, drift {:.3f} ppm){}{}",
       source, reference, policy, error_bound_ns, offset_ns, uncertainty_ns, drift_ppm,
@@ -207,7 +209,8 @@ ClockReport Clock::report() const {
   report.source = describe(source());
   if (source() == TickSource::tsc) report.source += fmt::format(" {:.3f} GHz", model_.ticks_per_second() / 1e9);
   report.reference = reference_->name();
-  report.policy = name_of(policy());
+  report.policy = port_.empty() ? name_of(policy()) : "port";
+  report.port = port_;
   report.error_bound_ns = model_.error_bound_ns();
   report.steps = model_.steps();
   report.offset_ns = model_.last_offset_ns();

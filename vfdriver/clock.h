@@ -90,6 +90,7 @@ struct ClockReport {
   std::uint64_t uncertainty_ns = 0;  // of that offset
   double drift_ppm = 0;              // of the ticks since the first calibration
   std::uint64_t calibrations = 0, failed_calibrations = 0;
+  std::string port;  // how the port stamps frames itself; not empty: nothing above is about their stamps
   std::string text() const;
 };
 
@@ -148,6 +149,8 @@ class Clock : public ClockView {
   // the last one yet. A reference that refuses is counted; the line goes on as it was.
   void calibrate();
   ClockReport report() const;
+  // The port has stamps of its own (PortInfo::stamps): this clock's are not used, and the report says so.
+  void stamped_by_port(std::string how) { port_ = std::move(how); }
 
  private:
   Clock(std::unique_ptr<ReferenceClock> reference, TickSource source, ClockPolicy policy, const ClockModel& model);
@@ -158,6 +161,7 @@ class Clock : public ClockView {
   std::uint64_t last_update_ns_ = 0;
   std::uint64_t calibrations_ = 1, failed_calibrations_ = 0;
   std::vector<std::unique_ptr<ClockView>> more_views_;
+  std::string port_;
 };
 
 }  // namespace vigia::vf

@@ -54,7 +54,8 @@ std::size_t Engine::burst(RxPort& port) noexcept {
     if (options_.limit) options_.limit->settle(room.size(), 0);
     return 0;
   }
-  const std::size_t frames = append_burst(room.first(n), n == room.size());
+  const std::uint64_t* const own = port.stamps();
+  const std::size_t frames = own ? append_stamped(room.first(n), own) : append_burst(room.first(n), n == room.size());
   port.release();
   ring_.publish();
   count();
@@ -105,6 +106,35 @@ void Engine::append_each(std::span<const RxSegment> segments, std::uint32_t repe
     append_any(frame, stamps.next(frame.wire), (repeated >> i & 1) != 0);
     i += frame.pieces.size();
   }
+}
+
+std::size_t Engine::append_stamped(std::span<const RxSegment> segments, const std::uint64_t* ns) noexcept {
+  if (duplicates_) duplicates_->foresee(segments);
+  RingRoom room = ring_.room();
+  std::size_t frames = 0, in_room = 0;
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 0; i < segments.size(); ++frames) {
+    const RxSegment& first = segments[i];
+    const Stamp stamp = port_stamps_.next(ns[frames]);
+    const std::uint32_t captured = std::min(first.length, options_.snaplen), wire = first.length + first.beyond;
+    if (first.end_of_frame && !duplicates_ && room.fits(1, captured)) [[likely]] {
+      room.append(stamp, first.data, captured, wire);
+      ++in_room;
+      bytes += wire;
+      ++i;
+      continue;
+    }
+    ring_.settle(room, std::exchange(in_room, 0));
+    const Frame frame = frame_at(segments.subspan(i));
+    append_any(frame, stamp, duplicates_ && duplicates_->repeats(i, first, frame.wire, stamp.total_ns()));
+    bytes += frame.wire;
+    i += frame.pieces.size();
+    room = ring_.room();
+  }
+  ring_.settle(room, in_room);
+  totals_.taken += frames;
+  totals_.taken_bytes += bytes;
+  return frames;
 }
 
 Engine::Frame Engine::frame_at(std::span<const RxSegment> segments) noexcept {

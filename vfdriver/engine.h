@@ -16,6 +16,7 @@
 #include "vfdriver/frame_clock.h"
 #include "vfdriver/frame_limit.h"
 #include "vfdriver/port.h"
+#include "vfdriver/port_stamps.h"
 #include "vfdriver/ring.h"
 
 namespace vigia::vf {
@@ -88,6 +89,8 @@ class Engine {
   void append_each(std::span<const RxSegment> segments, std::uint32_t repeated, BurstStamps stamps) noexcept;
   // Bit i: the frame that begins with segment i repeats an earlier one.
   std::uint32_t find_repeated(std::span<const RxSegment> segments, BurstStamps stamps) noexcept;
+  // As append_burst(), with the port's own stamps of the frames.
+  std::size_t append_stamped(std::span<const RxSegment> segments, const std::uint64_t* ns) noexcept;
   struct Frame {
     std::span<const RxSegment> pieces;  // one or more
     std::uint32_t held, wire;           // bytes of them together; with what the port does not hold
@@ -108,6 +111,7 @@ class Engine {
   std::vector<RxPort*> ports_;
   RingWriter& ring_;
   FrameClock stamps_;
+  PortStamps port_stamps_;
   const RingMemory& memory_;
   const EngineOptions options_;
   Cells cells_;

@@ -40,6 +40,9 @@ class RxPort {
   // Takes up to out.size() segments (1 or more); a burst never ends inside a frame. A frame of more segments than out
   // holds is handed out once, cut. The data stay valid until release(). Never blocks, allocates, logs or locks.
   virtual std::size_t receive(std::span<RxSegment> out) noexcept = 0;
+  // When each frame of the last receive() arrived, in their order, nanoseconds since 1970: of a port that knows better
+  // than who looks at it. They may run backwards a little. Null, always: it does not know.
+  virtual const std::uint64_t* stamps() const noexcept { return nullptr; }
   // Gives every buffer of the last receive() back to the device: one doorbell.
   virtual void release() noexcept = 0;
 

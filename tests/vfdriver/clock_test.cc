@@ -323,5 +323,14 @@ TEST(FrameClock, ABurstWithoutAnEndIsOneFrame) {
   EXPECT_NE(burst.stamps.next(60).total_ns(), 0u);
 }
 
+TEST(Clock, APortThatStampsItselfIsNamedInItsPlace) {
+  Clock clock;
+  clock.stamped_by_port("the kernel's CLOCK_REALTIME");
+  const ClockReport report = clock.report();
+  EXPECT_EQ(report.policy, "port");
+  EXPECT_EQ(report.text().find("clock: the kernel's CLOCK_REALTIME; policy port; error bound unknown"), 0u)
+      << report.text();
+}
+
 }  // namespace
 }  // namespace vigia::vf

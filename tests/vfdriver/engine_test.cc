@@ -141,6 +141,59 @@ TEST(Engine, FramesLongerThanTheRingTakesAreCutNotRefused) {
   EXPECT_EQ(wires, std::vector<std::uint32_t>{9000});
 }
 
+// A port with stamps of its own, in pieces of its frames.
+class StampingPort final : public RxPort {
+ public:
+  std::vector<std::uint64_t> told;  // of each frame
+  std::size_t pieces = 1;
+  std::size_t taken = 0;
+
+  std::size_t receive(std::span<RxSegment> out) noexcept override {
+    std::size_t n = 0, frames = 0;
+    for (; n + pieces <= out.size() && taken < told.size(); ++taken) {
+      now_[frames++] = told[taken];
+      for (std::size_t i = 0; i < pieces; ++i) out[n++] = {bytes_.data(), 100, i + 1 == pieces};
+    }
+    return n;
+  }
+  const std::uint64_t* stamps() const noexcept override { return now_.data(); }
+  void release() noexcept override {}
+  void wait(std::chrono::microseconds) noexcept override {}
+  bool alive() const noexcept override { return true; }
+  std::uint64_t pending_frames() const noexcept override { return told.size() - taken; }
+
+ private:
+  std::array<std::byte, 100> bytes_{};
+  std::array<std::uint64_t, Engine::kBurst> now_{};
+};
+
+TEST(Engine, APortsOwnStampsAreKeptInOrder) {
+  constexpr std::uint64_t kSecond = 1'000'000'000;
+  const std::vector<std::uint64_t> told{
+      5 * kSecond, 5 * kSecond + 7, 6 * kSecond - 1, 6 * kSecond, 6 * kSecond - 5, 9 * kSecond + 1, 0, 9 * kSecond + 2};
+  for (const std::size_t pieces : {std::size_t{1}, std::size_t{3}}) {
+    EngineUnderTest t;
+    auto reader = t.ring.join(ListenerKind::lossless);
+    StampingPort port;
+    for (int lap = 0; lap < 5; ++lap) port.told.insert(port.told.end(), told.begin(), told.end());
+    port.pieces = pieces;
+    while (t.engine.burst(port) > 0) {
+    }
+    EXPECT_EQ(t.engine.totals().taken, port.told.size());
+    EXPECT_EQ(t.engine.totals().taken_bytes, port.told.size() * pieces * 100);
+    RecordCursor cursor(reader.peek(65536));
+    FrameView view;
+    std::uint64_t last = 0;
+    for (const std::uint64_t ns : port.told) {
+      last = std::max(last, ns);
+      ASSERT_TRUE(cursor.next(view));
+      EXPECT_EQ(view.stamp.total_ns(), last);
+      EXPECT_EQ(view.wire, pieces * 100);
+    }
+    EXPECT_FALSE(cursor.next(view));
+  }
+}
+
 // Every fourth frame of the port is the one before once more.
 class RepeatingPort final : public RxPort {
  public:

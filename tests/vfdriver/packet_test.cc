@@ -86,13 +86,55 @@ TEST_F(PacketPort, WhatNobodyWantsOfAFrameIsLeftInTheKernel) {
   }
 }
 
+std::uint64_t real_ns() {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count());
+}
+
+TEST_F(PacketPort, TheKernelsStampsAreOfTheMomentNotOfTheBlock) {
+  open();
+  std::vector<std::uint64_t> before, after;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    before.push_back(real_ns());
+    ASSERT_TRUE(sender_->send(frame_of(i, 60 + static_cast<std::size_t>(i))));
+    after.push_back(real_ns() + 1'000'000);  // where the frame is taken by another processor
+    std::this_thread::sleep_for(3ms);
+  }
+  std::array<RxSegment, 32> out;
+  std::size_t n = 0;
+  for (const auto until = steady_clock::now() + 2s; n < 3 && steady_clock::now() < until;) {
+    const std::size_t got = device_->queue(0).receive(out);
+    const std::uint64_t* stamps = device_->queue(0).stamps();
+    ASSERT_NE(stamps, nullptr);
+    for (std::size_t i = 0; i < got; ++i, ++n) {
+      EXPECT_GE(stamps[i], before[n]) << n;
+      EXPECT_LE(stamps[i], after[n]) << n;
+    }
+    device_->queue(0).release();
+    if (got == 0) device_->queue(0).wait(1000us);
+  }
+  EXPECT_EQ(n, 3u);
+  EXPECT_THAT(must(device_->info()).stamps, ::testing::HasSubstr("CLOCK_REALTIME"));
+}
+
+TEST_F(PacketPort, TheEngineStampsOnWish) {
+  open("packet:va,stamps=engine");
+  EXPECT_EQ(device_->queue(0).stamps(), nullptr);
+  EXPECT_EQ(must(device_->info()).stamps, "");
+  const auto wrong = open_port("packet:va,stamps=mine", options_);
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().text, ::testing::HasSubstr("kernel or engine"));
+}
+
 TEST_F(PacketPort, DropsOfTheKernelAreCountedAndTheSumHolds) {
   open();
-  for (std::uint64_t i = 0; i < 3000; ++i) ASSERT_TRUE(sender_->send(frame_of(i, 1514)));
-  const auto taken = take(3000, 500ms);
+  constexpr std::uint64_t kSent = 8000;
+  for (std::uint64_t i = 0; i < kSent; ++i) ASSERT_TRUE(sender_->send(frame_of(i, 1514)));
+  const auto taken = take(kSent, 500ms);
   ASSERT_TRUE(device_->stop());
   const PortCounts counts = device_->counts();
-  EXPECT_EQ(counts.offered, 3000u);
+  EXPECT_EQ(counts.offered, kSent);
   EXPECT_GT(*counts.dropped, 0u) << "the ring was to be too small";
   EXPECT_EQ(*counts.offered, *counts.dropped + taken.size() + device_->queue(0).pending_frames());
 }

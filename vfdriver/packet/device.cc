@@ -27,19 +27,26 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-// A block is handed over when it is full, or so long after its first frame: what a frame waits for its stamp when
-// traffic is thin. The kernel's timer counts in jiffies of up to 10 ms.
-constexpr unsigned kBlockTimeoutMs = 2;
-constexpr milliseconds kSettle{40};
-// Longer than the longest frame that the kernel merges (64 KiB and headers).
-constexpr std::uint32_t kBlockBytes = 256 * 1024;
-constexpr std::size_t kFewestBlocks = 4;
+// The ring's shape. A block is handed over when it is full, or so long after its first frame; the engine is woken for
+// each, and in a guest a wake-up may cost as much as a thousand frames. A block is longer than the longest frame that
+// the kernel merges (64 KiB and headers).
+struct Shape {
+  std::uint32_t block_bytes;
+  unsigned timeout_ms;
+  std::size_t fewest_blocks;
+};
+constexpr Shape shape_for(Stamps stamps) {
+  // A frame that the engine stamps must not wait long for that.
+  return stamps == Stamps::engine ? Shape{256 * 1024, 2, 4} : Shape{1024 * 1024, 20, 8};
+}
+// How much later than its time a block may be handed over: kernels before 6.18 count in jiffies of up to 10 ms.
+constexpr milliseconds kTimerSlack{38};
 constexpr milliseconds kLookEvery{100};
 
 // A socket of the interface and its ring.
 class Socket {
  public:
-  static Result<Socket> open(const std::string& spec, std::size_t blocks);
+  static Result<Socket> open(const std::string& spec, const Shape& shape, std::size_t blocks);
   Socket(Socket&& other) noexcept : fd_(std::move(other.fd_)), ring_(std::exchange(other.ring_, {})) {}
   Socket& operator=(Socket&&) = delete;
   ~Socket() {
@@ -65,7 +72,7 @@ class Socket {
   std::span<std::byte> ring_;
 };
 
-Result<Socket> Socket::open(const std::string& spec, std::size_t blocks) {
+Result<Socket> Socket::open(const std::string& spec, const Shape& shape, std::size_t blocks) {
   // No protocol: nothing is received before bind(), so that no frame of another interface is.
   Socket socket(Fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)));
   if (!socket.fd_) {
@@ -77,17 +84,16 @@ Result<Socket> Socket::open(const std::string& spec, std::size_t blocks) {
   const int version = TPACKET_V3;
   if (auto ok = socket.set(SOL_PACKET, PACKET_VERSION, version, "ask for packet ring version 3"); !ok)
     return ok.error();
-  if (auto ok = socket.set(SOL_PACKET, PACKET_RESERVE, kReserve, "reserve room for VLAN tags"); !ok) return ok.error();
   tpacket_req3 request{};
-  request.tp_block_size = kBlockBytes;
+  request.tp_block_size = shape.block_bytes;
   request.tp_block_nr = static_cast<unsigned>(blocks);
   request.tp_frame_size = TPACKET_ALIGNMENT << 7;  // not used by version 3, but checked
-  request.tp_frame_nr = kBlockBytes / request.tp_frame_size * request.tp_block_nr;
-  request.tp_retire_blk_tov = kBlockTimeoutMs;
-  const std::string ring = fmt::format("device '{}': make a receive ring of {} KiB (a smaller --queue-size takes less)",
-                                       spec, blocks * kBlockBytes / 1024);
+  request.tp_frame_nr = shape.block_bytes / request.tp_frame_size * request.tp_block_nr;
+  request.tp_retire_blk_tov = shape.timeout_ms;
+  const std::size_t bytes = blocks * shape.block_bytes;
+  const std::string ring =
+      fmt::format("device '{}': make a receive ring of {} KiB (a smaller --queue-size takes less)", spec, bytes / 1024);
   if (auto ok = socket.set(SOL_PACKET, PACKET_RX_RING, request, ring.c_str()); !ok) return ok.error();
-  const std::size_t bytes = blocks * kBlockBytes;
   void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, socket.fd(), 0);
   if (at == MAP_FAILED) return os_error(ring);
   socket.ring_ = {static_cast<std::byte*>(at), bytes};
@@ -112,14 +118,17 @@ Result<Done> Socket::bind(const Interface& interface) {
 
 class Device final : public VfDevice {
  public:
-  Device(std::string spec, Interface interface, bool promiscuous, bool outgoing, const PortOptions& options)
+  Device(std::string spec, Interface interface, bool promiscuous, bool outgoing, Stamps stamps,
+         const PortOptions& options)
       : spec_(std::move(spec)),
         interface_(std::move(interface)),
         promiscuous_(promiscuous),
         outgoing_(outgoing),
+        stamps_(stamps),
         keep_(options.snaplen == 0 ? 0x40000 : options.snaplen),
-        blocks_(std::max<std::size_t>(kFewestBlocks,
-                                      std::size_t{options.rx_ring} * options.rx_buffer_kib * 1024 / kBlockBytes)) {}
+        shape_(shape_for(stamps)),
+        blocks_(std::max(shape_.fewest_blocks,
+                         std::size_t{options.rx_ring} * options.rx_buffer_kib * 1024 / shape_.block_bytes)) {}
 
   unsigned queues() const override { return 1; }
   RxPort& queue(unsigned i) override {
@@ -139,7 +148,9 @@ class Device final : public VfDevice {
   const std::string spec_;
   const Interface interface_;
   const bool promiscuous_, outgoing_;
+  const Stamps stamps_;
   const std::uint32_t keep_;
+  const Shape shape_;
   const std::size_t blocks_;
   std::atomic<bool> gone_{false};
   std::optional<Socket> socket_;
@@ -152,7 +163,7 @@ Result<Done> Device::start() {
   counts();
   queue_.reset();
   socket_.reset();
-  auto socket = Socket::open(spec_, blocks_);
+  auto socket = Socket::open(spec_, shape_, blocks_);
   if (!socket) return socket.error();
   if (auto ok = socket->keep(keep_); !ok) return ok;
   if (!outgoing_) {
@@ -168,7 +179,7 @@ Result<Done> Device::start() {
       return ok;
   }
   socket_.emplace(std::move(*socket));
-  queue_.emplace(socket_->ring(), kBlockBytes, socket_->fd(), gone_);
+  queue_.emplace(socket_->ring(), shape_.block_bytes, socket_->fd(), gone_, stamps_);
   return socket_->bind(interface_);
 }
 
@@ -176,7 +187,7 @@ Result<Done> Device::stop() {
   if (!socket_) return Done{};
   if (auto ok = socket_->keep(0); !ok) return ok;
   // The block that was being filled is handed over by its timer.
-  std::this_thread::sleep_for(kSettle);
+  std::this_thread::sleep_for(milliseconds(shape_.timeout_ms) + kTimerSlack);
   counts();
   return Done{};
 }
@@ -215,22 +226,28 @@ Result<PortInfo> Device::info() {
   info.link_up = interface_.link_up();
   info.link_mbps = interface_.link_mbps();
   info.interrupts = true;
+  if (stamps_ == Stamps::kernel) info.stamps = "the kernel's CLOCK_REALTIME as it took each frame from its driver";
   return info;
 }
 
 }  // namespace
 
 Result<std::unique_ptr<VfDevice>> open(const std::string& spec, std::string_view rest, const PortOptions& options) {
-  static const std::array<std::string, 2> kKeys{"promisc", "outgoing"};
+  static const std::array<std::string, 3> kKeys{"promisc", "outgoing", "stamps"};
   const auto parsed = parse_port_spec(spec, rest, kKeys);
   if (!parsed) return parsed.error();
   const auto promiscuous = parsed->yes("promisc", true), outgoing = parsed->yes("outgoing", true);
   if (!promiscuous) return promiscuous.error();
   if (!outgoing) return outgoing.error();
+  const std::string word = parsed->word("stamps", "kernel");
+  if (word != "kernel" && word != "engine") {
+    return input_error(fmt::format("device '{}': stamps '{}'; want kernel or engine", spec, word));
+  }
   auto interface = Interface::open(spec, parsed->place);
   if (!interface) return interface.error();
-  return std::unique_ptr<VfDevice>(
-      std::make_unique<Device>(spec, std::move(*interface), *promiscuous, *outgoing, options));
+  return std::unique_ptr<VfDevice>(std::make_unique<Device>(spec, std::move(*interface), *promiscuous, *outgoing,
+                                                            word == "kernel" ? Stamps::kernel : Stamps::engine,
+                                                            options));
 }
 
 }  // namespace vigia::vf::packet

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <new>
 
 #include "vfdriver/record.h"
 
@@ -16,8 +17,11 @@ namespace {
 constexpr std::size_t kAddresses = 12;  // destination and source: a tag stands behind them (IEEE 802.1Q 9.3)
 constexpr std::size_t kTag = 4;
 constexpr std::uint16_t kCustomerTag = 0x8100;
+static_assert(sizeof(sockaddr_ll) >= kTag);
+constexpr unsigned kAhead = 4;  // frames between the one that is read and the one that is fetched
 
-// The kernel keeps a tag beside the frame, as if it had not been on the wire.
+// The kernel keeps a tag beside the frame, as if it had not been on the wire. Between its header and the frame stands
+// the address that the frame came from, of which the frame itself says all: there is the room.
 std::byte* put_tag_back(std::byte* frame, const tpacket3_hdr& header) noexcept {
   std::byte* tagged = frame - kTag;
   std::memmove(tagged, frame, kAddresses);
@@ -31,10 +35,40 @@ std::byte* put_tag_back(std::byte* frame, const tpacket3_hdr& header) noexcept {
   return tagged;
 }
 
+// The frame whose header lies at `at`; returns where the next one's lies.
+std::byte* take(std::byte* at, RxSegment& out, std::uint64_t& ns) noexcept {
+  // SAFETY: the kernel writes a chain of aligned frame headers into a block that it hands over.
+  const auto& header = *reinterpret_cast<const tpacket3_hdr*>(at);
+  std::byte* data = at + header.tp_mac;
+  std::uint32_t length = header.tp_snaplen, wire = header.tp_len;
+  if ((header.tp_status & TP_STATUS_VLAN_VALID) != 0 && length >= kAddresses) [[unlikely]] {
+    data = put_tag_back(data, header);
+    length += kTag;
+    wire += kTag;
+  }
+  // Segments that the kernel merged may be longer than any frame that a record can hold.
+  length = std::min(length, kMaxCaptured);
+  wire = std::clamp(wire, length, kMaxCaptured);
+  // In place: a segment that is put together elsewhere is copied in wider pieces than it was written in, and the
+  // processor waits for each frame's stores (8 of 29 ns a frame, seen by perf).
+  ::new (&out) RxSegment{data, length, true};
+  out.beyond = static_cast<std::uint16_t>(wire - length);
+  ns = header.tp_sec * 1'000'000'000ull + header.tp_nsec;
+  // The sender's processor wrote these lines. Frames follow each other at the same distance, more often than not.
+  __builtin_prefetch(at + std::size_t{kAhead} * header.tp_next_offset);
+  return at + header.tp_next_offset;
+}
+
 }  // namespace
 
-Queue::Queue(std::span<std::byte> ring, std::uint32_t block_bytes, int socket, const std::atomic<bool>& gone) noexcept
-    : ring_(ring), block_bytes_(block_bytes), blocks_(ring.size() / block_bytes), socket_(socket), gone_(gone) {
+Queue::Queue(std::span<std::byte> ring, std::uint32_t block_bytes, int socket, const std::atomic<bool>& gone,
+             Stamps stamps) noexcept
+    : ring_(ring),
+      block_bytes_(block_bytes),
+      blocks_(ring.size() / block_bytes),
+      socket_(socket),
+      gone_(gone),
+      whose_(stamps) {
   check(blocks_ >= 1);
 }
 
@@ -57,50 +91,33 @@ bool Queue::enter_block() noexcept {
   return true;
 }
 
-RxSegment Queue::take() noexcept {
-  // SAFETY: the kernel writes a chain of aligned frame headers into a block that it hands over.
-  const auto& header = *reinterpret_cast<const tpacket3_hdr*>(at_);
-  std::byte* data = at_ + header.tp_mac;
-  std::uint32_t length = header.tp_snaplen, wire = header.tp_len;
-  if ((header.tp_status & TP_STATUS_VLAN_VALID) != 0 && length >= kAddresses) {
-    data = put_tag_back(data, header);
-    length += kTag;
-    wire += kTag;
-  }
-  // Segments that the kernel merged may be longer than any frame that a record can hold.
-  length = std::min(length, kMaxCaptured);
-  wire = std::clamp(wire, length, kMaxCaptured);
-  at_ += header.tp_next_offset;
-  --left_;
-  __builtin_prefetch(at_);
-  RxSegment segment{data, length, true};
-  segment.beyond = static_cast<std::uint16_t>(wire - length);
-  return segment;
+void Queue::leave_block() noexcept {
+  if (!inside_ || left_ > 0) return;
+  inside_ = false;
+  ++finished_;
+  reading_ = reading_ + 1 == blocks_ ? 0 : reading_ + 1;
 }
 
 std::size_t Queue::receive(std::span<RxSegment> out) noexcept {
+  const std::size_t most = std::min(out.size(), stamps_.size());
   std::size_t n = 0;
-  while (n < out.size()) {
+  while (n < most) {
+    leave_block();
     if (left_ == 0) {
-      if (inside_) {
-        inside_ = false;
-        ++finished_;
-        reading_ = reading_ + 1 == blocks_ ? 0 : reading_ + 1;
-      }
       if (!enter_block()) break;
       continue;  // a block may be empty
     }
-    out[n++] = take();
+    const std::size_t end = std::min<std::size_t>(most, n + left_);
+    left_ -= static_cast<std::uint32_t>(end - n);
+    std::byte* at = at_;
+    for (; n < end; ++n) at = take(at, out[n], stamps_[n]);
+    at_ = at;
   }
   return n;
 }
 
 void Queue::release() noexcept {
-  if (inside_ && left_ == 0) {
-    inside_ = false;
-    ++finished_;
-    reading_ = reading_ + 1 == blocks_ ? 0 : reading_ + 1;
-  }
+  leave_block();
   for (; finished_ > 0; --finished_) {
     const std::size_t index = (reading_ + blocks_ - finished_) % blocks_;
     // Release: the frames have been read before the kernel may write over them.

@@ -18,17 +18,6 @@ std::uint16_t RxQueueBase::buffers_of_frame(const Used& first) const noexcept {
   return std::max<std::uint16_t>(1, std::atomic_ref(header.buffers).load(std::memory_order_relaxed));
 }
 
-RxSegment RxQueueBase::piece(const Used& used, bool first) const noexcept {
-  const std::uint32_t header = first ? sizeof(hw::virtio::NetHeader) : 0;
-  RxSegment segment{buffer(used.id) + header, used.length - header, true};
-  if (used.length <= header || used.length > layout_.bytes) [[unlikely]] {
-    segment.length = used.length <= header ? 0 : layout_.bytes - header;
-    segment.error = RxError::length;
-  }
-  __builtin_prefetch(segment.data);
-  return segment;
-}
-
 void RxQueueBase::kick() const noexcept {
   if (signals_.notify_bar != nullptr) signals_.notify_bar->store(*signals_.notify_at, kRxIndex);
   if (signals_.kick < 0) return;

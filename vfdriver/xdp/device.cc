@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <charconv>
@@ -27,6 +28,8 @@ constexpr milliseconds kLookEvery{100};
 constexpr milliseconds kSettle{20};
 // What the kernel leaves free before a frame (XDP_PACKET_HEADROOM), and what a frame has beside its MTU.
 constexpr unsigned kHeadroom = 256, kEthernet = 14 + 4;
+// Fewer would fill between two wake-ups, and wake-ups are what a frame costs most.
+constexpr unsigned kFewestFrames = 8192;
 constexpr std::uint32_t kSmallFrame = 2048, kLargeFrame = 4096;
 
 class Device final : public VfDevice {
@@ -37,7 +40,7 @@ class Device final : public VfDevice {
         interface_(std::move(interface)),
         numbers_(std::move(queues)),
         wanted_mode_(mode),
-        ring_(options.rx_ring) {}
+        ring_(std::max(options.rx_ring, kFewestFrames)) {}
 
   unsigned queues() const override { return static_cast<unsigned>(numbers_.size()); }
   RxPort& queue(unsigned i) override {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <thread>
 
 namespace vigia::vf::xdp {
@@ -18,16 +19,19 @@ namespace {
 constexpr std::chrono::milliseconds kTakeDown{500};
 // Fewer between two waits: traffic is thin, each frame is worth a wake-up.
 constexpr std::uint32_t kFewFrames = 4;
+// More than the kernel copies for one queue.
+constexpr std::uint32_t kMostFramesPerUs = 4;
 
 }  // namespace
 
 Result<std::unique_ptr<Socket>> Socket::open(const std::string& spec, const Interface& interface,
                                              const SocketOptions& options, const std::atomic<bool>& gone) {
   std::unique_ptr<Socket> socket(new Socket(options, gone));  // private constructor
-  // A ring of frames that nobody has taken, and as many for the kernel to fill meanwhile.
-  const std::size_t bytes = std::size_t{2} * options.ring * options.frame_bytes;
-  void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  const std::size_t bytes = std::size_t{options.ring} * options.frame_bytes;
+  void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) return os_error(fmt::format("device '{}': {} KiB for frames", spec, bytes / 1024));
+  // Two frames lie in an ordinary page. The kernel faults all of it in when it pins it; a wish, no more.
+  (void)::madvise(at, bytes, MADV_HUGEPAGE);
   socket->memory_ = {static_cast<std::byte*>(at), bytes};
   socket->lent_.resize(options.ring);
 
@@ -97,8 +101,9 @@ std::size_t Socket::receive(std::span<RxSegment> out) noexcept {
   const std::uint32_t n = ::xsk_ring_cons__peek(&rx_, most, &at);
   for (std::uint32_t i = 0; i < n; ++i) {
     const xdp_desc& frame = *::xsk_ring_cons__rx_desc(&rx_, at + i);
-    out[i] = RxSegment{memory_.data() + frame.addr, frame.len, true};
-    __builtin_prefetch(out[i].data);
+    const std::byte* const data = memory_.data() + frame.addr;
+    __builtin_prefetch(data);
+    ::new (&out[i]) RxSegment{data, frame.len, true};  // in place: see packet/queue.cc
     lent_[lent_count_++] = frame.addr;
   }
   since_wait_ += n;
@@ -112,7 +117,7 @@ void Socket::release() noexcept {
   // As many were taken out of the fill ring before: there is room.
   if (::xsk_ring_prod__reserve(&fill_, lent_count_, &at) == lent_count_) [[likely]] {
     for (std::uint32_t i = 0; i < lent_count_; ++i) {
-      *::xsk_ring_prod__fill_addr(&fill_, at + i) = lent_[i] - lent_[i] % options_.frame_bytes;
+      *::xsk_ring_prod__fill_addr(&fill_, at + i) = lent_[i] & ~std::uint64_t{options_.frame_bytes - 1};
     }
     ::xsk_ring_prod__submit(&fill_, lent_count_);
     lent_count_ = 0;
@@ -121,7 +126,7 @@ void Socket::release() noexcept {
 }
 
 // Woken for each frame a reader would spend more on waking than on frames: while they come faster than it wakes, it
-// naps, longer or shorter by how full it finds the ring.
+// naps, longer or shorter by how full it finds the ring; never so long that a ring could fill that was nearly empty.
 bool Socket::nap(std::chrono::microseconds at_most) noexcept {
   const std::uint32_t taken = std::exchange(since_wait_, 0);
   if (taken < kFewFrames) {
@@ -129,7 +134,8 @@ bool Socket::nap(std::chrono::microseconds at_most) noexcept {
     return false;
   }
   if (taken > options_.ring / 4) nap_ = std::max(kShortestNap, nap_ / 2);
-  if (taken < options_.ring / 8) nap_ = std::min(at_most, nap_ * 2);
+  const std::chrono::microseconds longest(options_.ring / kMostFramesPerUs);
+  if (taken < options_.ring / 8) nap_ = std::max(kShortestNap, std::min(longest, nap_ * 2));
   const timespec time{0,
                       std::chrono::nanoseconds(std::min({nap_, at_most, std::chrono::microseconds(999'999)})).count()};
   ::nanosleep(&time, nullptr);

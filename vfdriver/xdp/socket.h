@@ -17,7 +17,7 @@
 namespace vigia::vf::xdp {
 
 struct SocketOptions {
-  unsigned queue = 0, ring = 2048;   // ring: entries, a power of two
+  unsigned queue = 0, ring = 16384;  // ring: entries, a power of two, and as many frames
   std::uint32_t frame_bytes = 2048;  // 2048 or 4096, the kernel's headroom of 256 bytes included
   bool generic = false;
 };
