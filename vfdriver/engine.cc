@@ -41,25 +41,50 @@ Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, ClockView& clock, c
 }
 
 std::size_t Engine::burst(RxPort& port) noexcept {
-  std::span<RxSegment> room = segments_;
-  if (options_.limit) {
-    // A frame has one segment or more: never more frames than wanted.
-    room = room.first(options_.limit->claim(room.size()));
-    if (room.empty()) return 0;
-  }
+  if (options_.limit) return limited_burst(port);
   stamps_.look();
-  const std::size_t n = port.receive(room);
+  const std::size_t n = port.receive(segments_);
   if (n == 0) {
     stamps_.nothing();
-    if (options_.limit) options_.limit->settle(room.size(), 0);
     return 0;
   }
-  const std::size_t frames = append_burst(room.first(n), n == room.size());
+  const std::size_t frames = append_burst(std::span(segments_).first(n), n == segments_.size());
   port.release();
   ring_.publish();
   count();
-  if (options_.limit) options_.limit->settle(room.size(), frames);
   return frames;
+}
+
+// The port always gets room for a whole burst, for a frame may have more segments than frames may still be taken. What
+// is above the limit stays with the port until another engine gives back what it claimed, or drain() counts it.
+std::size_t Engine::limited_burst(RxPort& port) noexcept {
+  const std::size_t claimed = options_.limit->claim(kBurst);
+  if (claimed == 0) return 0;
+  stamps_.look();
+  if (held_.empty()) {
+    held_ = std::span(segments_).first(port.receive(segments_));
+    held_by_ = &port;
+  }
+  const std::span<const RxSegment> segments = first_frames(held_, claimed);
+  const bool more = held_.size() == segments_.size() || segments.size() < held_.size();
+  held_ = held_.subspan(segments.size());
+  std::size_t frames = 0;
+  if (segments.empty()) {
+    stamps_.nothing();
+  } else {
+    frames = append_burst(segments, more);
+    if (held_.empty()) held_by_->release();
+    ring_.publish();
+    count();
+  }
+  options_.limit->settle(claimed, frames);
+  return frames;
+}
+
+std::span<const RxSegment> Engine::first_frames(std::span<const RxSegment> segments, std::size_t frames) noexcept {
+  std::size_t n = 0;
+  for (; n < segments.size() && frames > 0; ++n) frames -= segments[n].end_of_frame;
+  return segments.first(n);
 }
 
 std::size_t Engine::append_burst(std::span<const RxSegment> segments, bool full) noexcept {
@@ -208,6 +233,12 @@ void Engine::drain() noexcept {
     while (burst(*port) > 0) {
     }
     left += port->pending_frames();
+  }
+  if (!held_.empty()) {
+    left += static_cast<std::uint64_t>(
+        std::count_if(held_.begin(), held_.end(), [](const RxSegment& segment) { return segment.end_of_frame; }));
+    held_ = {};
+    held_by_->release();
   }
   totals_.left_in_ring = left;
   cells_.left_in_ring.set(left);

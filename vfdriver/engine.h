@@ -83,6 +83,9 @@ class Engine {
   bool reached_limit() const noexcept { return options_.limit && options_.limit->reached(); }
 
  private:
+  std::size_t limited_burst(RxPort& port) noexcept;
+  // As many of the segments as make so many frames, or all.
+  static std::span<const RxSegment> first_frames(std::span<const RxSegment> segments, std::size_t frames) noexcept;
   std::size_t append_burst(std::span<const RxSegment> segments, bool full) noexcept;
   void append_plain(std::span<const RxSegment> segments, RingRoom room, BurstStamps stamps) noexcept;
   void append_each(std::span<const RxSegment> segments, std::uint32_t repeated, BurstStamps stamps) noexcept;
@@ -114,6 +117,8 @@ class Engine {
   EngineTotals totals_;  // engine's thread
   std::optional<Duplicates> duplicates_;
   std::array<RxSegment, kBurst> segments_{};
+  std::span<const RxSegment> held_;  // of segments_: received, above the limit, not released
+  RxPort* held_by_ = nullptr;
   std::atomic<bool> stop_{false}, ended_{false};
 };
 
