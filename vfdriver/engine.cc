@@ -17,6 +17,8 @@ constexpr std::chrono::microseconds kMaxSleep{1000};
 constexpr std::chrono::microseconds kLongSleep{20'000};
 // Empty looks between two promises of an engine that stays awake: about a microsecond.
 constexpr unsigned kPromiseLooks = 32;
+// Buckets of the table of duplicates that an engine looks at before it sleeps: all of them within a second or two.
+constexpr std::size_t kLookBack = 64;
 
 }  // namespace
 
@@ -34,10 +36,16 @@ Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, ClockView& clock, c
         const auto cell = [&](const char* name) { return counters.named(hw::accounts::of_lane(name, options.lane)); };
         return Cells{cell("engine.taken"),     cell("engine.taken_bytes"), cell("engine.damaged"),
                      cell("engine.ring_full"), cell("engine.appended"),    cell("engine.left_in_ring"),
-                     cell("engine.duplicate"), cell("engine.marked")};
+                     cell("engine.duplicate"), cell("engine.marked"),      {}};
       }()) {
   static_assert(kBurst <= Duplicates::kMaxBurst && kBurst <= 32, "a bit for each segment");
-  if (options_.duplicates) duplicates_.emplace(*options_.duplicates);
+  if (!options_.duplicates) return;
+  duplicates_.emplace(*options_.duplicates, options_.mirrors);
+  if (options_.mirrors == nullptr) return;
+  const auto cell = [&](std::size_t i) {
+    return counters.named(hw::accounts::of_lane(hw::accounts::kCopies[i].name, options_.lane));
+  };
+  cells_.copies = {cell(0), cell(1), cell(2), cell(3)};
 }
 
 std::size_t Engine::burst(RxPort& port) noexcept {
@@ -173,9 +181,16 @@ void Engine::count() noexcept {
   cells_.appended.set(totals_.appended);
   cells_.duplicate.set(totals_.duplicate);
   cells_.marked.set(totals_.marked);
+  if (cells_.copies) count_copies();
   // Relaxed: numbers for people.
   memory_.header().taken.store(totals_.taken, std::memory_order_relaxed);
   memory_.header().ring_full.store(totals_.ring_full, std::memory_order_relaxed);
+}
+
+void Engine::count_copies() noexcept {
+  const CopyCounts& copies = duplicates_->copies();
+  const std::array values{copies.predicted, copies.unpredicted, copies.missing, copies.open};
+  for (std::size_t i = 0; i < values.size(); ++i) (*cells_.copies)[i].set(values[i]);
 }
 
 bool Engine::alive() const noexcept {
@@ -195,6 +210,10 @@ void Engine::rest(unsigned& idle) noexcept {
   if (awake) {
     _mm_pause();
     return;
+  }
+  if (cells_.copies) {
+    duplicates_->look_back(stamps_.promise(), kLookBack);
+    count_copies();
   }
   // One queue's signal ends the sleep early; with several the bound keeps the others' wait short. Where the kernel
   // wakes the engine, no signal is lost; but a merged reader waits for this engine's promises.
@@ -240,14 +259,24 @@ void Engine::drain() noexcept {
     held_ = {};
     held_by_->release();
   }
+  if (cells_.copies) {
+    duplicates_->settle(stamps_.promise());
+    count_copies();
+  }
   totals_.left_in_ring = left;
   cells_.left_in_ring.set(left);
   promise();
 }
 
 EngineTotals Engine::totals() const noexcept {
-  return {cells_.taken.value(),    cells_.taken_bytes.value(),  cells_.damaged.value(),   cells_.ring_full.value(),
-          cells_.appended.value(), cells_.left_in_ring.value(), cells_.duplicate.value(), cells_.marked.value()};
+  EngineTotals totals{cells_.taken.value(),     cells_.taken_bytes.value(), cells_.damaged.value(),
+                      cells_.ring_full.value(), cells_.appended.value(),    cells_.left_in_ring.value(),
+                      cells_.duplicate.value(), cells_.marked.value(),      {}};
+  if (cells_.copies) {
+    const auto& cell = *cells_.copies;
+    totals.copies = {cell[0].value(), cell[1].value(), cell[2].value(), cell[3].value()};
+  }
+  return totals;
 }
 
 }  // namespace vigia::vf

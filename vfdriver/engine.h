@@ -30,17 +30,22 @@ struct EngineOptions {
   // Which one of several engines whose rings are merged: its accounts have names of their own, and when it is idle it
   // says until when nothing came (RingHeader::promise_ns). Empty: it is the only one.
   std::optional<unsigned> lane = std::nullopt;
+  // With duplicates: what they are compared with, in accounts of their own (hw::accounts::kCopies). Outlives the
+  // engine.
+  const MirrorRules* mirrors = nullptr;
 };
 
 // Numbers of an engine: the ledger's engine.* accounts.
 struct EngineTotals {
   std::uint64_t taken = 0, taken_bytes = 0, damaged = 0, ring_full = 0, appended = 0, left_in_ring = 0, duplicate = 0,
                 marked = 0;
+  CopyCounts copies;
 
   EngineTotals& operator+=(const EngineTotals& other) noexcept {
     taken += other.taken, taken_bytes += other.taken_bytes, damaged += other.damaged, ring_full += other.ring_full,
         appended += other.appended;
     left_in_ring += other.left_in_ring, duplicate += other.duplicate, marked += other.marked;
+    copies += other.copies;
     return *this;
   }
 };
@@ -100,12 +105,14 @@ class Engine {
   // repeated: counted as duplicate, or kept with a mark.
   void append_any(const Frame& frame, Stamp stamp, bool repeated) noexcept;
   void count() noexcept;
+  void count_copies() noexcept;
   void promise() noexcept;
   bool alive() const noexcept;
   void rest(unsigned& idle) noexcept;
 
   struct Cells {
     hw::Counter taken, taken_bytes, damaged, ring_full, appended, left_in_ring, duplicate, marked;
+    std::optional<std::array<hw::Counter, 4>> copies;
   };
 
   std::vector<RxPort*> ports_;
