@@ -101,8 +101,8 @@ void stamps(benchmark::State& state, vf::TickSource source) {
                                             vf::RxSegment{frame.data(), frame.size(), true});
   for (auto _ : state) {
     stamps.look();
-    vf::FrameClock::Burst burst = stamps.found(segments, segments.size() == vf::Engine::kBurst);
-    for (std::size_t i = 0; i < segments.size(); ++i) benchmark::DoNotOptimize(burst.stamps.next(60));
+    vf::BurstStamps burst = stamps.found(vf::count_of(segments), segments.size() == vf::Engine::kBurst);
+    for (std::size_t i = 0; i < segments.size(); ++i) benchmark::DoNotOptimize(burst.next(60));
   }
   state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * state.range(1)));
 }

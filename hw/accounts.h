@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -97,6 +98,20 @@ inline constexpr std::array kReceivePort{
         "Not frames: accesses of the device to memory that the IOMMU stopped, as many as the kernel's log tells of. "
         "Driver or device is broken; frames since then may hold bytes of others or be missing."},
 };
+
+// vigia-capture, beside them where it was told of the mirrors (--mirror-rules): absent, not 0, where it was not. With
+// several engines each has its own, like kEngine.
+inline constexpr std::array kCopies{
+    Account{"engine.copy_predicted", "Of the duplicates: copies that the mirrors make of one frame."},
+    Account{"engine.copy_unpredicted", "Of the duplicates: more than the mirrors make."},
+    Account{"engine.copy_missing", "Not captured: copies that the mirrors make and that did not come in time."},
+    Account{"engine.copy_open",
+            "Copies that might still have come when their frame was forgotten or the capture ended."},
+};
+
+// Whether what came and what the mirrors make agree, in a sentence without its period. Numbers of kCopies, in order.
+std::string copies_sentence(std::string_view who, std::uint64_t predicted, std::uint64_t unpredicted,
+                            std::uint64_t missing, std::uint64_t open);
 
 // Every counter name of a softnic with that many VFs.
 std::vector<std::string> softnic_names(unsigned vfs);

@@ -12,18 +12,14 @@
 #include "hw/vfio_refusal.h"
 
 namespace vigia::hw {
-namespace {
-
-// As the kernel knows them: also of a VF.
 std::optional<PciId> id_in_sysfs(const std::filesystem::path& folder) {
   const auto number = [&](const char* file) {
     return static_cast<std::uint16_t>(std::strtoul(read_small_file(folder / file).c_str(), nullptr, 16));
   };
+  const auto none = [](std::uint16_t id) { return id == 0 || id == 0xffff; };
   const PciId id{number("vendor"), number("device")};
-  return id.vendor == 0 ? std::nullopt : std::optional(id);
+  return none(id.vendor) || none(id.device) ? std::nullopt : std::optional(id);
 }
-
-}  // namespace
 
 Result<std::unique_ptr<UioFunction>> UioFunction::open(const std::string& name, const PciAddress& address) {
   const PciFacts facts = look_at(address);

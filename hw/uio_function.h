@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@
 #include "hw/physical_mappings.h"
 
 namespace vigia::hw {
+
+// The ids of a function as the kernel knows them, of a VF too, whose own configuration space shows ones. folder: the
+// function's in sysfs. Nothing where a file is absent or holds no id (0000, ffff).
+std::optional<PciId> id_in_sysfs(const std::filesystem::path& folder);
 
 // Addresses of the device are physical addresses. When the process dies, the kernel switches bus mastering off.
 class UioFunction final : public KernelFunction {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the guest reads at its start, from fw_cfg.
+#include <fmt/core.h>
+
 #include <nlohmann/json.hpp>
 
 #include "hw/values.h"
@@ -19,6 +21,7 @@ std::string guest_config(const VmSpec& spec) {
                       {"policy", word(spec.capture.policy)},
                       {"max_file", hw::size_word(spec.capture.max_file)}};
     if (spec.capture.dedup != "off") out["capture"]["dedup"] = spec.capture.dedup;
+    if (spec.capture.rotate.count() != 0) out["capture"]["rotate"] = fmt::format("{}ms", spec.capture.rotate.count());
     if (spec.capture.quota != 0) out["capture"]["quota"] = hw::size_word(spec.capture.quota);
   }
   if (spec.guest) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hw/log.h"
+#include "orchestrator/capture_ledger.h"
 #include "orchestrator/cli.h"
 #include "orchestrator/cli_kit.h"
 #include "orchestrator/lab_files.h"
@@ -72,8 +73,9 @@ int run(const LabOptions& options) {
   return result->exit_status;
 }
 
-// Of a lab's folder, or of a software NIC's and the VMs on it.
+// Of a lab's folder, of a software NIC's and the VMs on it, or of one capture.
 Result<LedgerInput> ledger_input(const std::filesystem::path& dir, const std::string& uri) {
+  if (std::filesystem::is_regular_file(dir)) return read_capture_ledger(dir);
   if (!std::filesystem::exists(dir / "lab.json") && std::filesystem::exists(dir / "pf.sock")) {
     auto host = LibvirtHost::open(uri);
     if (!host) return host.error();
@@ -131,17 +133,20 @@ HostCommand add_ledger_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* ledger = app.add_subcommand("ledger", "The account of every frame, from the wire to the disk");
   ledger
-      ->add_option("FOLDER", options->dir,
-                   "The folder of a finished or running lab; or of a vigia-softnic, for the VMs on it")
+      ->add_option("WHAT", options->dir,
+                   "The folder of a finished or running lab; or of a vigia-softnic, for the VMs on it; or the counter\n"
+                   "file of one capture (`vigia-capture run --counters FILE`) on any port")
       ->required();
   ledger->add_option("--uri", options->uri, "libvirt that has the VMs")->capture_default_str();
   ledger->add_flag("--json", options->json, "Print one JSON object");
   ledger->footer(
       "Each line is an equation between counters of different processes: what one has handed over, another must have\n"
       "booked. \"holds\": it does; \"does not\": frames are missing, which is an error; \"unknown\": a side cannot be\n"
-      "seen. The first stage that loses frames is named.\n"
+      "seen. The first stage that loses frames is named. A capture on several queues has a line for each, NAME@QUEUE;\n"
+      "one on its own begins with what its port saw.\n"
       "\n"
-      "Exit status: 0 every line holds, 1 one does not or is unknown, 2 there is no lab in the folder.");
+      "Exit status: 0 every line holds, 1 one does not or is unknown, 2 there is no lab in the folder, or the file is "
+      "none of a capture.");
   return {ledger, [options] { return print_ledger(options->dir, options->uri, options->json); }};
 }
 

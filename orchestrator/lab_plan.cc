@@ -29,7 +29,7 @@ Command softnic_command(const LabSpec& spec, const LabPaths& paths) {
 Command pf_command(const LabPaths& paths) {
   return {"pf",
           {paths.programs / "vigia-pf", "--device", "vfio-user:" + paths.pf_socket().string(), "--config",
-           paths.pf_config(), "--control", paths.sockets / "pf.control", "--ready-file", paths.ready("pf")},
+           paths.pf_config(), "--control", paths.pf_control(), "--ready-file", paths.ready("pf")},
           paths.log("pf")};
 }
 
@@ -66,7 +66,13 @@ Command agent_command(const LabSpec& spec, const AgentSpec& agent, const LabPath
   if (agent.out == AgentOutput::raw) append(command.argv, {"--raw", paths.capture(agent)});
   if (agent.snaplen != 0) append(command.argv, {"--snaplen", std::to_string(agent.snaplen)});
   if (!agent.ring.empty()) append(command.argv, {"--ring", agent.ring});
-  if (agent.dedup != "off") append(command.argv, {"--dedup", agent.dedup});
+  if (agent.dedup != "off") {
+    append(command.argv, {"--dedup", agent.dedup});
+    if (agent.tap) {
+      append(command.argv, {"--mirror-rules", paths.mirrors(), "--mirror-agent", std::to_string(agent.vf)});
+    }
+  }
+  if (agent.queues != 1) append(command.argv, {"--queues", std::to_string(agent.queues)});
   if (agent.poll) append(command.argv, {"--poll"});
   if (agent.tap) append(command.argv, {"--tap", tap_words(*agent.tap)});
   // Captures are found by name; those of two labs must not meet. `vigia-capture attach` finds it with the same

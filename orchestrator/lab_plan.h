@@ -24,6 +24,9 @@ struct LabPaths {
   // Tenants that send begin when this exists: once everybody is ready.
   std::filesystem::path send_start() const { return dir / "send.start"; }
   std::filesystem::path pf_config() const { return dir / "pf.yaml"; }
+  std::filesystem::path pf_control() const { return sockets / "pf.control"; }
+  // What the port mirrors, as `vigia pf show --json` prints it, for agents that look for duplicates.
+  std::filesystem::path mirrors() const { return dir / "mirrors.json"; }
   std::filesystem::path vf_socket(unsigned vf) const { return sockets / ("vf" + std::to_string(vf) + ".sock"); }
   std::filesystem::path pf_socket() const { return sockets / "pf.sock"; }
   // The agent's capture: a pcapng file, a folder of RAW files, or nothing.

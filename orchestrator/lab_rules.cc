@@ -103,6 +103,7 @@ void check_tapped_names(const LabSpec& spec, const AgentSpec& agent, List& out) 
 
 void check_taps(const LabSpec& spec, List& out) {
   for (const AgentSpec& agent : spec.agents) {
+    if (agent.queues == 3) out.push_back({agent.path + ".queues", "a VF has 1, 2 or 4"});
     if (auto ok = hw::parse_duplicate_options(agent.dedup); !ok) {
       out.push_back({agent.path + ".dedup", ok.error().text});
     }

@@ -14,6 +14,7 @@
 #include "orchestrator/capture_input.h"
 #include "orchestrator/lab_files.h"
 #include "orchestrator/lab_rate.h"
+#include "orchestrator/pf_link.h"
 
 namespace vigia::orch {
 namespace {
@@ -56,6 +57,7 @@ class Run {
   Result<Done> start_one(Role role, std::size_t index, const Command& command, const Ready& ready);
   Result<Done> start_party(Role role, std::size_t index, const Command& command);
   Error early_end(Member& member);
+  Result<Done> tell_mirrors() const;
   Result<Done> release_senders();
 
   // What the counters say at one moment.
@@ -134,6 +136,7 @@ Result<Done> Run::start() {
   const auto softnic_ready = [&] { return std::filesystem::exists(last_socket); };
   if (auto up = start_one(Role::softnic, 0, commands.softnic, softnic_ready); !up) return up;
   if (auto up = start_party(Role::pf, 0, commands.pf); !up) return up;
+  if (auto told = tell_mirrors(); !told) return told;
   // Agents first: a tenant that sends must not do so before those who are to see it.
   for (std::size_t i = 0; i < commands.agents.size(); ++i) {
     if (auto up = start_party(Role::agent, i, commands.agents[i]); !up) return up;
@@ -143,6 +146,20 @@ Result<Done> Run::start() {
   }
   timings_.start_s = seconds_since(born_);
   return release_senders();
+}
+
+// For agents that compare duplicates with what the mirrors make.
+Result<Done> Run::tell_mirrors() const {
+  const auto& agents = setup_.spec.agents;
+  if (std::none_of(agents.begin(), agents.end(), [](const AgentSpec& a) { return a.dedup != "off" && a.tap; })) {
+    return Done{};
+  }
+  const auto port = PfLink(setup_.paths.pf_control()).show();
+  if (!port) return port.error();
+  std::ofstream file(setup_.paths.mirrors());
+  file << pf::show_json(*port, pf_config(setup_.spec)) << '\n';
+  file.close();
+  return file ? Result<Done>(Done{}) : os_error("write " + setup_.paths.mirrors().string());
 }
 
 Result<Done> Run::release_senders() {

@@ -68,6 +68,7 @@ constexpr std::array kAgent{
     yaml::text<&AgentSpec::ring, AgentSpec>("ring", "vigia-capture's", "Size of its capture ring, as \"256M\"."),
     yaml::text<&AgentSpec::dedup, AgentSpec>(
         "dedup", "off", "Leave out frames that repeat a recent one: on, or \"window=200ms,keep=mark\"."),
+    yaml::integer<&AgentSpec::queues, AgentSpec>("queues", 1, 4, "1", "Receive queues, 1, 2 or 4: an engine for each."),
     yaml::boolean<&AgentSpec::poll, AgentSpec>("poll", "false",
                                                "Poll the receive ring without ever sleeping: a core of its own."),
 };

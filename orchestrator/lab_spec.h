@@ -56,6 +56,7 @@ struct AgentSpec {
   unsigned snaplen = 0;       // 0: whole frames
   std::string ring;           // "256M"; empty: what vigia-capture takes by itself
   std::string dedup = "off";  // as hw::parse_duplicate_options() takes it
+  unsigned queues = 1;        // receive queues, each with an engine, a ring and RAW files of its own
   bool poll = false;
 };
 

@@ -185,53 +185,127 @@ void pool_stage(Book& book, const LedgerInput& input) {
   }
 }
 
+using Queue = std::optional<unsigned>;
+
+// "agent", or "agent@1" for one of its queues.
+std::string place_of(const Party& party, Queue queue) {
+  return queue ? fmt::format("{}@{}", party.name, *queue) : party.name;
+}
+
+// Of the engine or the store, each of which may be one for all queues: then it has no accounts of their own.
+unsigned queues_of(const Party& party, std::string_view account) {
+  unsigned queues = 0;
+  while (party.counters && party.counters->contains(hw::accounts::of_lane(account, queues))) ++queues;
+  return queues;
+}
+
+bool has(const Party& party, std::string_view account) {
+  return party.counters && party.counters->contains(std::string(account));
+}
+
 // A line between a party's own accounts, or between softnic's and the party's.
 void party_line(Book& book, const LedgerInput& input, const Party& party, int stage, Term left, std::vector<Term> right,
-                std::string_view in_flight) {
+                std::string_view in_flight, Queue queue = {}) {
   const bool crosses = stage == 4;  // left is softnic's
+  const std::string where = place_of(party, queue);
   if (party.fate == Fate::died) {
     // Whatever lay in its ring and its buffers went with it: no bound but the sum itself.
-    book.after_death(stage, party.name, std::move(left), std::move(right), fmt::format("{}.{}", party.name, in_flight),
-                     fmt::format("{}.unbooked_at_death", party.name), INT64_MAX);
+    book.after_death(stage, where, std::move(left), std::move(right), fmt::format("{}.{}", where, in_flight),
+                     fmt::format("{}.unbooked_at_death", where), INT64_MAX);
   } else if (crosses && input.softnic_fate == Fate::died) {
-    book.after_death(stage, party.name, std::move(left), std::move(right), "softnic.in_flight_at_death",
+    book.after_death(stage, where, std::move(left), std::move(right), "softnic.in_flight_at_death",
                      "softnic.unbooked_at_death", kMostUnbooked);
   } else {
-    book.strict(stage, party.name, std::move(left), std::move(right));
+    book.strict(stage, where, std::move(left), std::move(right));
   }
 }
 
-void party_stages(Book& book, const LedgerInput& input, const Party& party) {
-  const auto of = [&](std::string_view account) { return book.party(party, account); };
-  Term written = book.softnic(vf_name(party.vf) + ".written");
-  if (party.written_before > 0 && written.frames) {
-    written = {fmt::format("{} since {} came up", written.account, party.name),
-               *written.frames - std::min(*written.frames, party.written_before)};
-  }
-  party_line(book, input, party, 4, std::move(written), {of("engine.taken"), of("engine.left_in_ring")},
-             "in_flight_at_death");
-  if (!party.agent) return;
-  if (party.counters && known(*party.counters, "engine.duplicate") > 0) {
+// A duplicate is an arrival that repeats a recent one; whether the mirrors explain it is what the capture was told of
+// them, or what we know of the NIC.
+void remark_duplicates(Book& book, const LedgerInput& input, const Party& party) {
+  if (!party.counters) return;
+  const auto of = [&](std::string_view account) { return known(*party.counters, std::string(account)); };
+  if (has(party, "engine.copy_predicted")) {
+    book.remark(hw::accounts::copies_sentence(party.name, of("engine.copy_predicted"), of("engine.copy_unpredicted"),
+                                              of("engine.copy_missing"), of("engine.copy_open")));
+  } else if (of("engine.duplicate") > 0 && input.nic) {
     // What the rules of an 82599 predict is always the same: a pool gets one copy of a frame, however many rules want
     // it there (reference 82599, section 9), and with loopback off, where a switch outside could send a VF's frame
     // back, no rule mirrors what a VF sends (pfdriver/taps.cc).
     book.remark(
         fmt::format("{} left out {} frames on wish, duplicates of others (engine.duplicate); no mirror rule of "
                     "this NIC delivers a frame twice, so they came twice over the wire or were sent twice",
-                    party.name, known(*party.counters, "engine.duplicate")));
+                    party.name, of("engine.duplicate")));
   }
+}
+
+// Where the frames come from: written by the software NIC, or seen by a port that counts for itself.
+void port_stage(Book& book, const LedgerInput& input, const Party& party) {
+  const auto of = [&](std::string_view account) { return book.party(party, account); };
+  if (input.nic) {
+    Term written = book.softnic(vf_name(party.vf) + ".written");
+    if (party.written_before > 0 && written.frames) {
+      written = {fmt::format("{} since {} came up", written.account, party.name),
+                 *written.frames - std::min(*written.frames, party.written_before)};
+    }
+    party_line(book, input, party, 4, std::move(written), {of("engine.taken"), of("engine.left_in_ring")},
+               "in_flight_at_death");
+  }
+  if (input.nic && !has(party, hw::accounts::kPortOffered)) return;
+  party_line(book, input, party, 4, of(hw::accounts::kPortOffered),
+             {of(hw::accounts::kPortDropped), of("engine.taken"), of("engine.left_in_ring")}, "in_port_at_death");
+}
+
+void engine_line(Book& book, const LedgerInput& input, const Party& party, Queue queue = {}) {
+  const auto of = [&](std::string_view account) { return book.party(party, hw::accounts::of_lane(account, queue)); };
   party_line(book, input, party, 5, of("engine.taken"),
              {of("engine.duplicate"), of("engine.shed"), of("engine.ring_full"), of("engine.appended")},
-             "in_engine_at_death");
-  if (!party.stores) return;
+             "in_engine_at_death", queue);
+}
+
+// Each duplicate is explained by the mirrors or not. Those kept with a mark have no account of all of them.
+void copies_line(Book& book, const LedgerInput& input, const Party& party) {
+  for (const auto& account : hw::accounts::kCopies) (void)book.party(party, account.name);
+  if (known(*party.counters, "engine.duplicate") == 0) return;
+  const auto of = [&](std::string_view account) { return book.party(party, account); };
+  party_line(book, input, party, 5, of("engine.duplicate"),
+             {of("engine.copy_predicted"), of("engine.copy_unpredicted")}, "duplicates_at_death");
+}
+
+// From the ring to the disk.
+void store_lines(Book& book, const LedgerInput& input, const Party& party, Queue queue = {}) {
+  const auto of = [&](std::string_view account) { return book.party(party, hw::accounts::of_lane(account, queue)); };
   party_line(book, input, party, 6, of("engine.appended"), {of("store.read"), of("store.lapped"), of("store.unread")},
-             "unread_at_death");
+             "unread_at_death", queue);
   party_line(book, input, party, 7, of("store.read"), {of("store.stored"), of("store.disk_dropped")},
-             "in_store_at_death");
+             "in_store_at_death", queue);
+}
+
+// How the queues share what all of them took.
+void sharing_line(Book& book, const Party& party, unsigned queues) {
+  std::vector<Term> shares;
+  for (unsigned q = 0; q < queues; ++q) shares.push_back(book.party(party, hw::accounts::of_lane("engine.taken", q)));
+  book.strict(4, party.name, book.party(party, "engine.taken"), std::move(shares));
+}
+
+void party_stages(Book& book, const LedgerInput& input, const Party& party) {
+  port_stage(book, input, party);
+  if (!party.agent) return;
+  remark_duplicates(book, input, party);
+  const unsigned engines = queues_of(party, "engine.taken");
+  if (engines > 0) sharing_line(book, party, engines);
+  engine_line(book, input, party);
+  for (unsigned q = 0; q < engines; ++q) engine_line(book, input, party, q);
+  if (has(party, "engine.copy_predicted")) copies_line(book, input, party);
+  if (!party.stores) return;
+  store_lines(book, input, party);
+  const unsigned stores = queues_of(party, "store.read");
+  for (unsigned q = 0; q < stores; ++q) store_lines(book, input, party, q);
   if (party.in_file) {
     const std::string name = party.name + ".in_file";
     book.book(name, *party.in_file);
-    party_line(book, input, party, 7, of("store.stored"), {{name, *party.in_file}}, "unwritten_at_death");
+    party_line(book, input, party, 7, book.party(party, "store.stored"), {{name, *party.in_file}},
+               "unwritten_at_death");
   }
 }
 
@@ -248,8 +322,8 @@ void transmit_stage(Book& book, const LedgerInput& input) {
 // --- The sentence ---------------------------------------------------------------------------------------------------
 
 std::string loss_sentence(std::string_view where, std::string_view account, std::uint64_t frames,
-                          std::string_view meaning) {
-  return fmt::format("{} is the first stage that loses: {} = {} frames. {}", where, account, frames, meaning);
+                          std::string_view meaning, std::string_view split = {}) {
+  return fmt::format("{} is the first stage that loses: {} = {} frames{}. {}", where, account, frames, split, meaning);
 }
 
 // Frames without a receiver beyond those that were meant to have none.
@@ -286,18 +360,29 @@ struct DeathAccount {
 };
 constexpr std::array kDeathAccounts{
     DeathAccount{"in_flight_at_death", "They were in its receive ring when it died."},
+    DeathAccount{"in_port_at_death", "They were in its port when it died."},
     DeathAccount{"in_engine_at_death", "They were between receive ring and capture ring when it died."},
     DeathAccount{"unread_at_death", "They were in its capture ring, not yet read by the store, when it died."},
     DeathAccount{"in_store_at_death", "They were in the store's buffers when it died."},
     DeathAccount{"unwritten_at_death", "They had been handed to the file and had not reached it when it died."},
 };
 
+// " (queue 1: 120)": which of several it was; empty when there is one.
+std::string by_queue(const Party& party, std::string_view account) {
+  std::string text;
+  for (unsigned q = 0; q < queues_of(party, account); ++q) {
+    const auto n = known(*party.counters, hw::accounts::of_lane(account, q));
+    if (n > 0) text += fmt::format("{}queue {}: {}", text.empty() ? " (" : ", ", q, n);
+  }
+  return text.empty() ? text : text + ")";
+}
+
 std::optional<std::string> party_loss(const Counters& accounts, const Party& party) {
-  for (const char* account : {"engine.left_in_ring", "engine.shed", "engine.ring_full", "store.lapped", "store.unread",
-                              "store.disk_dropped"}) {
+  for (const char* account : {"port.dropped", "engine.left_in_ring", "engine.shed", "engine.ring_full", "store.lapped",
+                              "store.unread", "store.disk_dropped"}) {
     const std::string name = fmt::format("{}.{}", party.name, account);
     if (const auto n = known(accounts, name)) {
-      return loss_sentence(party.name, name, n, hw::accounts::meaning_of(account));
+      return loss_sentence(party.name, name, n, hw::accounts::meaning_of(account), by_queue(party, account));
     }
   }
   for (const DeathAccount& account : kDeathAccounts) {
@@ -311,15 +396,17 @@ std::string first_loss(const Counters& accounts, const LedgerInput& input, bool 
   if (const auto n = known(accounts, "wire.not_sent")) {
     return loss_sentence("The traffic", "wire.not_sent", n, "The run ended before the wire had sent them.");
   }
-  if (auto loss = wire_loss(accounts, input)) return *loss;
-  if (auto loss = pool_loss(accounts, input)) return *loss;
+  if (input.nic) {
+    if (auto loss = wire_loss(accounts, input)) return *loss;
+    if (auto loss = pool_loss(accounts, input)) return *loss;
+  }
   for (const Party& party : input.parties) {
     if (auto loss = party_loss(accounts, party)) return *loss;
   }
   if (const auto n = known(accounts, "tx.wire_refused")) {
     return loss_sentence("The cable", "tx.wire_refused", n, hw::accounts::meaning_of("tx.wire_refused"));
   }
-  return all_seen ? "No stage loses a frame." : "No stage that can be seen loses a frame.";
+  return all_seen && input.nic ? "No stage loses a frame." : "No stage that can be seen loses a frame.";
 }
 
 // Softnic also counts bytes, times and a flag; the ledger is about frames.
@@ -334,7 +421,11 @@ void remark_fates(Book& book, const LedgerInput& input) {
       book.remark(fmt::format("{} is still running; sums may be off by what is on its way", name));
     if (!counters) book.remark(fmt::format("the counters of {} cannot be seen", name));
   };
-  about("softnic", input.softnic_fate, input.softnic.has_value());
+  if (input.nic) {
+    about("softnic", input.softnic_fate, input.softnic.has_value());
+  } else {
+    book.remark("what becomes of a frame before it comes to the port cannot be seen from here");
+  }
   for (const Party& party : input.parties) about(party.name, party.fate, party.counters.has_value());
 }
 
@@ -363,11 +454,13 @@ Ledger make_ledger(const LedgerInput& input) {
       if (counts_frames(name)) book.book(name, value);
     }
   }
-  wire_stage(book, input);
-  switch_stage(book, input);
-  pool_stage(book, input);
+  if (input.nic) {
+    wire_stage(book, input);
+    switch_stage(book, input);
+    pool_stage(book, input);
+  }
   for (const Party& party : input.parties) party_stages(book, input, party);
-  transmit_stage(book, input);
+  if (input.nic) transmit_stage(book, input);
   Ledger ledger = book.finish();
   ledger.first_loss = first_loss(ledger.accounts, input, ledger.unknown.empty());
   return ledger;

@@ -36,6 +36,9 @@ struct Party {
 };
 
 struct LedgerInput {
+  // False: a capture on its own, on whatever port. There is no NIC of ours whose wire, switch and pools could be asked;
+  // the account begins with what the port saw.
+  bool nic = true;
   unsigned vfs = 0;
   std::optional<Counters> softnic;
   Fate softnic_fate = Fate::stopped;
@@ -55,8 +58,9 @@ struct Term {
 
 // "left = sum of right", as found.
 struct Line {
-  int stage = 0;      // row of the table in architecture 5.6; 0: what feeds the wire; 8: transmit side
-  std::string where;  // "wire", "switch", "vf3 (agent)"
+  int stage = 0;  // row of the table in architecture 5.6; 0: what feeds the wire; 8: transmit side
+  // "wire", "switch", "vf3 (agent)", "agent"; "agent@1": what only one of its queues has
+  std::string where;
   Term left;
   std::vector<Term> right;
   Verdict verdict = Verdict::unknown;

@@ -104,6 +104,16 @@ constexpr std::array kCapture{
     yaml::size<&CaptureSpec::max_file, CaptureSpec>("max_file", 2 * kMi, 64 * kGi, "64M", "Size of a stored file."),
     yaml::size<&CaptureSpec::quota, CaptureSpec>("quota", 4 * kMi, 1024 * kTi, "none",
                                                  "Space for stored files; the oldest are deleted."),
+    Option<CaptureSpec>{"rotate",
+                        "when it is full",
+                        "A stored file that holds something ends when it is that old, full or not.",
+                        0,
+                        0,
+                        {},
+                        [](const Option<CaptureSpec>&) { return std::string("10m"); },
+                        [](yaml::Map& map, const Option<CaptureSpec>& o, CaptureSpec& out) {
+                          if (const auto time = map.duration(o.key)) out.rotate = *time;
+                        }},
     yaml::text<&CaptureSpec::dedup, CaptureSpec>(
         "dedup", "off", "Leave out frames that repeat a recent one: on, or \"window=200ms,keep=mark\"."),
 };

@@ -72,8 +72,9 @@ struct CaptureSpec {
   unsigned snaplen = 0;            // bytes kept of a frame; 0: all
   StorePolicy policy = StorePolicy::overwritable;
   std::uint64_t max_file = 64u << 20;
-  std::uint64_t quota = 0;    // bytes of storage; 0: what the disk holds
-  std::string dedup = "off";  // as hw::parse_duplicate_options() takes it
+  std::uint64_t quota = 0;              // bytes of storage; 0: what the disk holds
+  std::chrono::milliseconds rotate{0};  // a stored file ends when it is that old; 0: only when it is full
+  std::string dedup = "off";            // as hw::parse_duplicate_options() takes it
 };
 
 // What a tenant's init sets up.

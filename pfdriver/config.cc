@@ -43,7 +43,10 @@ const std::array kPortOptions{
 
 const std::array kVfOptions{
     yaml::integer<&VfConfig::index, VfConfig>("index", 0, kLastVf, "required", "which VF"),
-    yaml::mac<&VfConfig::mac, VfConfig>("mac", "the VF chooses", "unicast MAC address of the VF"),
+    yaml::mac<&VfConfig::mac, VfConfig>(
+        "mac", "the VF chooses",
+        "unicast MAC address of the VF; generator tc: the guest's own, for predictions of "
+        "what its mirrors copy"),
     yaml::optional_integer<&VfConfig::vlan, VfConfig>("vlan", 1, 4094, "none", "VLAN that the VF is a member of"),
     yaml::boolean<&VfConfig::port_vlan, VfConfig>(
         "port_vlan", "false", "insert the VLAN for the VF; its driver strips the tag and must not send tags itself"),
@@ -136,10 +139,10 @@ void check_generator(const PfConfig& config, std::vector<Violation>& out) {
       out.push_back(
           {at("interface"), fmt::format("\"{}\" is the interface of pf.vf[{}] too", vf.interface, old->second)});
     }
-    if (tc && (vf.mac || vf.vlan || vf.port_vlan || vf.trust || !vf.spoof_check || vf.rate_mbps > 0)) {
+    if (tc && (vf.vlan || vf.port_vlan || vf.trust || !vf.spoof_check || vf.rate_mbps > 0)) {
       out.push_back({at("index"),
-                     "with generator: tc an entry has index, name and interface only; MAC, VLAN and the rest "
-                     "are the guest's and the bridge's business"});
+                     "with generator: tc an entry has index, name, interface and mac only; VLAN and the rest are "
+                     "the guest's and the bridge's business"});
     }
   }
 }

@@ -53,6 +53,14 @@ struct Overruled {
   friend bool operator==(const Overruled&, const Overruled&) = default;
 };
 
+// A mirror by an interface of the host or its representor: it makes a copy of its own, whatever other mirrors and rules
+// do with the same frame.
+struct PortMirror {
+  unsigned from = 0, to = 0;            // VFs
+  Direction direction = Direction::rx;  // seen from the tenant: rx or tx
+  friend bool operator==(const PortMirror&, const PortMirror&) = default;
+};
+
 struct PortView {
   GeneratorKind generator = GeneratorKind::native;
   bool up = false;  // a driver is there and the receiver runs
@@ -62,6 +70,7 @@ struct PortView {
   std::optional<unsigned> default_pool;
   std::vector<VfView> vfs;
   std::vector<MirrorRule> rules;
+  std::vector<PortMirror> mirrors;
   std::vector<std::string> scopes;
   // What only the manager knows; empty when only registers were read.
   std::vector<MirrorRule> wanted_rules;

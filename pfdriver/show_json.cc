@@ -54,15 +54,22 @@ static void from_json(const json& from, GeneratorKind& kind) {
   kind = parse_generator(from.get<std::string>()).value_or(GeneratorKind::native);
 }
 
+static void to_json(json& to, Direction direction) { to = direction_word(direction); }
+
+static void from_json(const json& from, Direction& direction) {
+  direction = from == direction_word(Direction::rx) ? Direction::rx : Direction::tx;
+}
+
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VfDriverView, ready, api, wants_promiscuous, refusals, last_refusal)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VfView, index, macs, vlans, port_vlan, spoof_check, vlan_spoof_check, receive,
                                    transmit, broadcast, multicast_hash, all_multicast, untagged, drop_when_full,
                                    rate_mbps, driver)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Drift, name, meaning, wanted, found)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Overruled, what, wanted, found)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PortMirror, from, to, direction)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PortView, generator, up, link, max_frame, loopback, vlan_filter, promiscuous,
-                                   all_multicast, default_pool, vfs, rules, scopes, wanted_rules, drift, overruled,
-                                   drifts)
+                                   all_multicast, default_pool, vfs, rules, scopes, wanted_rules, mirrors, drift,
+                                   overruled, drifts)
 
 std::string show_json(const PortView& view, const PfConfig& names) {
   json out = view;

@@ -39,6 +39,8 @@ Result<Done> validate(const CaptureOptions& o) {
   if (o.snaplen == 0) return input_error("--snaplen 0: a frame keeps at least one byte");
   if (o.quota != 0 && o.raw.empty()) return input_error("--quota: needs --raw DIR");
   if (o.rotate.count() != 0 && o.raw.empty()) return input_error("--rotate: needs --raw DIR");
+  if (!o.mirror_rules.empty() && !o.duplicates) return input_error("--mirror-rules: needs --dedup");
+  if (o.mirror_agent && o.mirror_rules.empty()) return input_error("--mirror-agent: needs --mirror-rules FILE");
   if (!o.cpus.cpus.empty() && o.cpus.cpus.size() != o.port.queues) {
     return input_error(fmt::format("--cpus: {} CPU(s) for {} queue(s); name one for each, or say auto or none",
                                    o.cpus.cpus.size(), o.port.queues));
@@ -93,6 +95,13 @@ Result<Done> capture_into(Prepared prepared, const CaptureOptions& options, Stop
   }
   const auto lanes = static_cast<unsigned>(rings.size());
   std::vector<std::string> names = hw::accounts::capture_names(lanes, options.raw.empty() ? 1 : lanes);
+  if (!options.mirror_rules.empty()) {
+    for (unsigned lane = 0; lane < lanes; ++lane) {
+      for (const auto& account : hw::accounts::kCopies) {
+        names.push_back(hw::accounts::of_lane(account.name, lanes > 1 ? std::optional(lane) : std::nullopt));
+      }
+    }
+  }
   // What the port cannot tell has no account: unknown is not zero.
   const PortCounts known = device.counts();
   if (known.offered) names.emplace_back(hw::accounts::kPortOffered);

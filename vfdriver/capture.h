@@ -32,8 +32,11 @@ struct CaptureOptions {
   ClockOptions clock;
   CpuWish cpus{false, {}};                     // of the engines
   std::optional<DuplicateOptions> duplicates;  // empty: nobody looks for them
-  std::uint64_t max_frames = 0;                // 0: no limit
-  std::chrono::milliseconds max_time{0};       // 0: no limit
+  // With duplicates: the mirrors that send copies to the device, as load_mirror_rules() takes them; empty: unknown.
+  std::filesystem::path mirror_rules;
+  std::optional<unsigned> mirror_agent;   // the device's VF
+  std::uint64_t max_frames = 0;           // 0: no limit
+  std::chrono::milliseconds max_time{0};  // 0: no limit
 
   std::filesystem::path out;            // pcapng, pcap or RAW file, by suffix; or:
   std::filesystem::path raw;            // directory of RAW files; both empty: frames are only counted

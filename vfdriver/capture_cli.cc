@@ -121,6 +121,16 @@ void add_engine_options(CLI::App& run, CaptureOptions& o) {
          "any of records=32K,window=200ms,bytes=70,keep=drop. With keep=mark they stay: in pcapng with a comment, in\n"
          "RAW behind a padding record that says so; pcap has no place for a mark")
       ->type_name("HOW");
+  run.add_option("--mirror-rules", o.mirror_rules,
+                 "With --dedup: what `vigia pf show --json` prints of the port that mirrors to this device. Predicts "
+                 "which\n"
+                 "frames come several times, and counts duplicates that the mirrors do not explain "
+                 "(engine.copy_unpredicted)\n"
+                 "and copies that did not come (engine.copy_missing)");
+  run.add_option(
+      "--mirror-agent", o.mirror_agent,
+      "Which VF of that port this device is (default: the only one that is mirrored to, or that of the same\n"
+      "address)");
   run.add_option("--count", o.max_frames, "Stop after this many frames (default: no limit)");
   run.add_option_function<std::string>(
       "--for",

@@ -117,6 +117,10 @@ std::vector<std::string> closing_lines(const CaptureReport& r) {
   way(r.engine.damaged, "engine.damaged");
   way(r.engine.duplicate, "engine.duplicate");
   way(r.engine.marked, "engine.marked");
+  if (r.mirrors_known) {
+    const CopyCounts& c = r.engine.copies;
+    lines.push_back(hw::accounts::copies_sentence(r.name, c.predicted, c.unpredicted, c.missing, c.open));
+  }
   way(r.engine.ring_full, "engine.ring_full");
   way(r.engine.left_in_ring, "engine.left_in_ring");
   way(r.store.lapped, "store.lapped");

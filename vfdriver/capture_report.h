@@ -31,7 +31,8 @@ struct CaptureReport {
   std::string store_problem;                  // why nothing is stored at the moment; empty: nothing is wrong
   std::uint64_t first_file = 0;               // number of the capture's first RAW file; 0: none yet
   std::uint64_t ring_bytes = 0, snaplen = 0;  // ring_bytes: of each queue
-  std::string dedup;  // how duplicates are found, as parse_duplicate_options() takes it; empty: not at all
+  std::string dedup;           // how duplicates are found, as parse_duplicate_options() takes it; empty: not at all
+  bool mirrors_known = false;  // engine.copies counts
   double seconds = 0;
   std::map<std::string, std::uint64_t> accounts;
   std::vector<ListenerState> listeners;

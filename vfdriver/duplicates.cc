@@ -70,11 +70,13 @@ void Duplicates::Free::operator()(std::byte* memory) const noexcept {
   ::operator delete[](memory, std::align_val_t{kLine});
 }
 
-Duplicates::Duplicates(const DuplicateOptions& options)
+Duplicates::Duplicates(const DuplicateOptions& options, const MirrorRules* mirrors)
     : options_(options),
       window_ns_(static_cast<std::uint64_t>(std::chrono::nanoseconds(options.window).count())),
       buckets_(static_cast<std::uint32_t>(round_up(options.records, kWays) / kWays)),
-      record_bytes_(round_up(sizeof(Record) + round_up(options.bytes, kPiece), kLine)),
+      mirrors_(mirrors),
+      arrivals_at_(sizeof(Record) + round_up(options.bytes, kPiece)),
+      record_bytes_(round_up(arrivals_at_ + (mirrors != nullptr ? sizeof(Arrivals) : 0), kLine)),
       bucket_bytes_(sizeof(Bucket) + kWays * record_bytes_),
       memory_(new (std::align_val_t{kLine}) std::byte[buckets_ * bucket_bytes_]) {
   check(buckets_ > 0);
@@ -127,16 +129,78 @@ bool Duplicates::repeats(std::size_t index, const RxSegment& first, std::uint32_
     }
     // One record per content, or a frame that comes often would push the others out of its bucket.
     const bool in_window = ns - record->ns <= window_ns_;
+    if (mirrors_ != nullptr) [[unlikely]] {
+      if (in_window) {
+        again(record);
+      } else {
+        close(record, ns, false);
+        first_arrival(record, first);
+      }
+    }
     record->ns = ns;
     return in_window;
   }
   const std::uint32_t way = bucket.oldest;
   bucket.oldest = (way + 1) % kWays;
-  bucket.tags[way] = tag;
   Record* record = record_of(bucket, way);
+  if (mirrors_ != nullptr) [[unlikely]] {
+    if (bucket.tags[way] != 0) close(record, ns, true);
+    first_arrival(record, first);
+  }
+  bucket.tags[way] = tag;
   *record = {ns, wire, compared};
   pieces.keep(reinterpret_cast<std::byte*>(record + 1));
   return false;
+}
+
+// --- Mirrors --------------------------------------------------------------------------------------------------------
+
+Duplicates::Arrivals& Duplicates::arrivals_of(Record* record) const noexcept {
+  // SAFETY: with mirrors a record has room for it there, aligned to 16; all bits zero are one that expects nothing.
+  return *reinterpret_cast<Arrivals*>(reinterpret_cast<std::byte*>(record) + arrivals_at_);
+}
+
+void Duplicates::first_arrival(Record* record, const RxSegment& first) noexcept {
+  const auto addresses = addresses_of({first.data, first.length});
+  arrivals_of(record) = {1, addresses ? copies_of(*mirrors_, *addresses) : Copies{}};
+}
+
+void Duplicates::again(Record* record) noexcept {
+  Arrivals& arrivals = arrivals_of(record);
+  if (arrivals.seen < 0xffff) ++arrivals.seen;
+  ++(arrivals.seen <= arrivals.expected.most ? counts_.predicted : counts_.unpredicted);
+}
+
+// forgotten: its record is wanted for another, or nothing more can come; within the window its copies may be on their
+// way.
+void Duplicates::close(Record* record, std::uint64_t ns, bool forgotten) noexcept {
+  Arrivals& arrivals = arrivals_of(record);
+  const bool over = ns > record->ns && ns - record->ns > window_ns_;
+  if (!over && !forgotten) return;
+  if (arrivals.seen > 0 && arrivals.seen < arrivals.expected.least) {
+    (over ? counts_.missing : counts_.open) += arrivals.expected.least - arrivals.seen;
+  }
+  arrivals.expected.least = 0;
+}
+
+void Duplicates::look_back(std::uint64_t ns, std::size_t buckets) noexcept {
+  for (std::size_t i = 0; i < std::min<std::size_t>(buckets, buckets_); ++i) {
+    // SAFETY: as bucket_of().
+    auto& bucket = *reinterpret_cast<Bucket*>(memory_.get() + next_look_ * bucket_bytes_);
+    for (std::uint32_t way = 0; way < kWays; ++way) {
+      if (bucket.tags[way] != 0) close(record_of(bucket, way), ns, false);
+    }
+    if (++next_look_ == buckets_) next_look_ = 0;
+  }
+}
+
+void Duplicates::settle(std::uint64_t ns) noexcept {
+  for (std::uint32_t index = 0; index < buckets_; ++index) {
+    auto& bucket = *reinterpret_cast<Bucket*>(memory_.get() + index * bucket_bytes_);
+    for (std::uint32_t way = 0; way < kWays; ++way) {
+      if (bucket.tags[way] != 0) close(record_of(bucket, way), ns, true);
+    }
+  }
 }
 
 }  // namespace vigia::vf

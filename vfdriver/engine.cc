@@ -17,6 +17,8 @@ constexpr std::chrono::microseconds kMaxSleep{1000};
 constexpr std::chrono::microseconds kLongSleep{20'000};
 // Empty looks between two promises of an engine that stays awake: about a microsecond.
 constexpr unsigned kPromiseLooks = 32;
+// Buckets of the table of duplicates that an engine looks at before it sleeps: all of them within a second or two.
+constexpr std::size_t kLookBack = 64;
 
 }  // namespace
 
@@ -34,50 +36,92 @@ Engine::Engine(std::vector<RxPort*> ports, RingWriter& ring, ClockView& clock, c
         const auto cell = [&](const char* name) { return counters.named(hw::accounts::of_lane(name, options.lane)); };
         return Cells{cell("engine.taken"),     cell("engine.taken_bytes"), cell("engine.damaged"),
                      cell("engine.ring_full"), cell("engine.appended"),    cell("engine.left_in_ring"),
-                     cell("engine.duplicate"), cell("engine.marked")};
+                     cell("engine.duplicate"), cell("engine.marked"),      {}};
       }()) {
   static_assert(kBurst <= Duplicates::kMaxBurst && kBurst <= 32, "a bit for each segment");
-  if (options_.duplicates) duplicates_.emplace(*options_.duplicates);
+  if (!options_.duplicates) return;
+  duplicates_.emplace(*options_.duplicates, options_.mirrors);
+  if (options_.mirrors == nullptr) return;
+  const auto cell = [&](std::size_t i) {
+    return counters.named(hw::accounts::of_lane(hw::accounts::kCopies[i].name, options_.lane));
+  };
+  cells_.copies = {cell(0), cell(1), cell(2), cell(3)};
 }
 
 std::size_t Engine::burst(RxPort& port) noexcept {
-  std::span<RxSegment> room = segments_;
-  if (options_.limit) {
-    // A frame has one segment or more: never more frames than wanted.
-    room = room.first(options_.limit->claim(room.size()));
-    if (room.empty()) return 0;
-  }
+  if (options_.limit) return limited_burst(port);
   stamps_.look();
-  const std::size_t n = port.receive(room);
+  const std::size_t n = port.receive(segments_);
   if (n == 0) {
     stamps_.nothing();
-    if (options_.limit) options_.limit->settle(room.size(), 0);
     return 0;
   }
-  const std::uint64_t* const own = port.stamps();
-  const std::size_t frames = own ? append_stamped(room.first(n), own) : append_burst(room.first(n), n == room.size());
+  const std::size_t frames = append_burst(std::span(segments_).first(n), port.stamps(), n == segments_.size());
   port.release();
   ring_.publish();
   count();
-  if (options_.limit) options_.limit->settle(room.size(), frames);
   return frames;
 }
 
-std::size_t Engine::append_burst(std::span<const RxSegment> segments, bool full) noexcept {
-  const FrameClock::Burst burst = stamps_.found(segments, full);
-  const std::uint32_t repeated = duplicates_ ? find_repeated(segments, burst.stamps) : 0;
-  const RingRoom room = ring_.room();
-  if (burst.plain && repeated == 0 && room.fits(burst.look.frames, burst.look.bytes)) [[likely]] {
-    append_plain(segments, room, burst.stamps);
-  } else {
-    append_each(segments, repeated, burst.stamps);
+// The port always gets room for a whole burst, for a frame may have more segments than frames may still be taken. What
+// is above the limit stays with the port until another engine gives back what it claimed, or drain() counts it.
+std::size_t Engine::limited_burst(RxPort& port) noexcept {
+  const std::size_t claimed = options_.limit->claim(kBurst);
+  if (claimed == 0) return 0;
+  stamps_.look();
+  if (held_.empty()) {
+    held_ = std::span(segments_).first(port.receive(segments_));
+    held_by_ = &port;
+    held_stamps_ = port.stamps();
   }
-  totals_.taken += burst.look.frames;
-  totals_.taken_bytes += burst.look.bytes;
-  return burst.look.frames;
+  const std::span<const RxSegment> segments = first_frames(held_, claimed);
+  const bool more = held_.size() == segments_.size() || segments.size() < held_.size();
+  held_ = held_.subspan(segments.size());
+  std::size_t frames = 0;
+  if (segments.empty()) {
+    stamps_.nothing();
+  } else {
+    frames = append_burst(segments, held_stamps_, more);
+    if (held_stamps_ != nullptr) held_stamps_ += frames;
+    if (held_.empty()) held_by_->release();
+    ring_.publish();
+    count();
+  }
+  options_.limit->settle(claimed, frames);
+  return frames;
 }
 
-std::uint32_t Engine::find_repeated(std::span<const RxSegment> segments, BurstStamps stamps) noexcept {
+std::span<const RxSegment> Engine::first_frames(std::span<const RxSegment> segments, std::size_t frames) noexcept {
+  std::size_t n = 0;
+  for (; n < segments.size() && frames > 0; ++n) frames -= segments[n].end_of_frame;
+  return segments.first(n);
+}
+
+std::size_t Engine::append_burst(std::span<const RxSegment> segments, const std::uint64_t* own, bool full) noexcept {
+  const BurstCount count = count_of(segments);
+  if (own != nullptr) {
+    append(segments, count, port_stamps_.found({own, count.frames}));
+  } else {
+    append(segments, count, stamps_.found(count, full));
+  }
+  totals_.taken += count.frames;
+  totals_.taken_bytes += count.bytes;
+  return count.frames;
+}
+
+template <class Stamps>
+void Engine::append(std::span<const RxSegment> segments, const BurstCount& count, Stamps stamps) noexcept {
+  const std::uint32_t repeated = duplicates_ ? find_repeated(segments, stamps) : 0;
+  const RingRoom room = ring_.room();
+  if (count.plain && repeated == 0 && room.fits(count.frames, count.bytes)) [[likely]] {
+    append_plain(segments, room, stamps);
+  } else {
+    append_each(segments, repeated, stamps);
+  }
+}
+
+template <class Stamps>
+std::uint32_t Engine::find_repeated(std::span<const RxSegment> segments, Stamps stamps) noexcept {
   duplicates_->foresee(segments);
   std::uint32_t repeated = 0;
   for (std::size_t i = 0; i < segments.size();) {
@@ -90,7 +134,8 @@ std::uint32_t Engine::find_repeated(std::span<const RxSegment> segments, BurstSt
 }
 
 // Whole frames, for all of which there is room.
-void Engine::append_plain(std::span<const RxSegment> segments, RingRoom room, BurstStamps stamps) noexcept {
+template <class Stamps>
+void Engine::append_plain(std::span<const RxSegment> segments, RingRoom room, Stamps stamps) noexcept {
   const std::uint32_t snaplen = options_.snaplen;
   for (const RxSegment& segment : segments) {
     const std::uint32_t wire = segment.length + segment.beyond;
@@ -99,42 +144,14 @@ void Engine::append_plain(std::span<const RxSegment> segments, RingRoom room, Bu
   ring_.settle(room, segments.size());
 }
 
-void Engine::append_each(std::span<const RxSegment> segments, std::uint32_t repeated, BurstStamps stamps) noexcept {
+template <class Stamps>
+void Engine::append_each(std::span<const RxSegment> segments, std::uint32_t repeated, Stamps stamps) noexcept {
   for (std::size_t i = 0; i < segments.size();) {
     const Frame frame = frame_at(segments.subspan(i));
     totals_.damaged += frame.pieces.back().error != 0;
     append_any(frame, stamps.next(frame.wire), (repeated >> i & 1) != 0);
     i += frame.pieces.size();
   }
-}
-
-std::size_t Engine::append_stamped(std::span<const RxSegment> segments, const std::uint64_t* ns) noexcept {
-  if (duplicates_) duplicates_->foresee(segments);
-  RingRoom room = ring_.room();
-  std::size_t frames = 0, in_room = 0;
-  std::uint64_t bytes = 0;
-  for (std::size_t i = 0; i < segments.size(); ++frames) {
-    const RxSegment& first = segments[i];
-    const Stamp stamp = port_stamps_.next(ns[frames]);
-    const std::uint32_t captured = std::min(first.length, options_.snaplen), wire = first.length + first.beyond;
-    if (first.end_of_frame && !duplicates_ && room.fits(1, captured)) [[likely]] {
-      room.append(stamp, first.data, captured, wire);
-      ++in_room;
-      bytes += wire;
-      ++i;
-      continue;
-    }
-    ring_.settle(room, std::exchange(in_room, 0));
-    const Frame frame = frame_at(segments.subspan(i));
-    append_any(frame, stamp, duplicates_ && duplicates_->repeats(i, first, frame.wire, stamp.total_ns()));
-    bytes += frame.wire;
-    i += frame.pieces.size();
-    room = ring_.room();
-  }
-  ring_.settle(room, in_room);
-  totals_.taken += frames;
-  totals_.taken_bytes += bytes;
-  return frames;
 }
 
 Engine::Frame Engine::frame_at(std::span<const RxSegment> segments) noexcept {
@@ -178,9 +195,16 @@ void Engine::count() noexcept {
   cells_.appended.set(totals_.appended);
   cells_.duplicate.set(totals_.duplicate);
   cells_.marked.set(totals_.marked);
+  if (cells_.copies) count_copies();
   // Relaxed: numbers for people.
   memory_.header().taken.store(totals_.taken, std::memory_order_relaxed);
   memory_.header().ring_full.store(totals_.ring_full, std::memory_order_relaxed);
+}
+
+void Engine::count_copies() noexcept {
+  const CopyCounts& copies = duplicates_->copies();
+  const std::array values{copies.predicted, copies.unpredicted, copies.missing, copies.open};
+  for (std::size_t i = 0; i < values.size(); ++i) (*cells_.copies)[i].set(values[i]);
 }
 
 bool Engine::alive() const noexcept {
@@ -200,6 +224,10 @@ void Engine::rest(unsigned& idle) noexcept {
   if (awake) {
     _mm_pause();
     return;
+  }
+  if (cells_.copies) {
+    duplicates_->look_back(stamps_.promise(), kLookBack);
+    count_copies();
   }
   // One queue's signal ends the sleep early; with several the bound keeps the others' wait short. Where the kernel
   // wakes the engine, no signal is lost; but a merged reader waits for this engine's promises.
@@ -239,14 +267,30 @@ void Engine::drain() noexcept {
     }
     left += port->pending_frames();
   }
+  if (!held_.empty()) {
+    left += static_cast<std::uint64_t>(
+        std::count_if(held_.begin(), held_.end(), [](const RxSegment& segment) { return segment.end_of_frame; }));
+    held_ = {};
+    held_by_->release();
+  }
+  if (cells_.copies) {
+    duplicates_->settle(stamps_.promise());
+    count_copies();
+  }
   totals_.left_in_ring = left;
   cells_.left_in_ring.set(left);
   promise();
 }
 
 EngineTotals Engine::totals() const noexcept {
-  return {cells_.taken.value(),    cells_.taken_bytes.value(),  cells_.damaged.value(),   cells_.ring_full.value(),
-          cells_.appended.value(), cells_.left_in_ring.value(), cells_.duplicate.value(), cells_.marked.value()};
+  EngineTotals totals{cells_.taken.value(),     cells_.taken_bytes.value(), cells_.damaged.value(),
+                      cells_.ring_full.value(), cells_.appended.value(),    cells_.left_in_ring.value(),
+                      cells_.duplicate.value(), cells_.marked.value(),      {}};
+  if (cells_.copies) {
+    const auto& cell = *cells_.copies;
+    totals.copies = {cell[0].value(), cell[1].value(), cell[2].value(), cell[3].value()};
+  }
+  return totals;
 }
 
 }  // namespace vigia::vf

@@ -31,17 +31,22 @@ struct EngineOptions {
   // Which one of several engines whose rings are merged: its accounts have names of their own, and when it is idle it
   // says until when nothing came (RingHeader::promise_ns). Empty: it is the only one.
   std::optional<unsigned> lane = std::nullopt;
+  // With duplicates: what they are compared with, in accounts of their own (hw::accounts::kCopies). Outlives the
+  // engine.
+  const MirrorRules* mirrors = nullptr;
 };
 
 // Numbers of an engine: the ledger's engine.* accounts.
 struct EngineTotals {
   std::uint64_t taken = 0, taken_bytes = 0, damaged = 0, ring_full = 0, appended = 0, left_in_ring = 0, duplicate = 0,
                 marked = 0;
+  CopyCounts copies;
 
   EngineTotals& operator+=(const EngineTotals& other) noexcept {
     taken += other.taken, taken_bytes += other.taken_bytes, damaged += other.damaged, ring_full += other.ring_full,
         appended += other.appended;
     left_in_ring += other.left_in_ring, duplicate += other.duplicate, marked += other.marked;
+    copies += other.copies;
     return *this;
   }
 };
@@ -84,13 +89,21 @@ class Engine {
   bool reached_limit() const noexcept { return options_.limit && options_.limit->reached(); }
 
  private:
-  std::size_t append_burst(std::span<const RxSegment> segments, bool full) noexcept;
-  void append_plain(std::span<const RxSegment> segments, RingRoom room, BurstStamps stamps) noexcept;
-  void append_each(std::span<const RxSegment> segments, std::uint32_t repeated, BurstStamps stamps) noexcept;
+  std::size_t limited_burst(RxPort& port) noexcept;
+  // As many of the segments as make so many frames, or all.
+  static std::span<const RxSegment> first_frames(std::span<const RxSegment> segments, std::size_t frames) noexcept;
+  // own: the port's stamps of the frames; null: it has none.
+  std::size_t append_burst(std::span<const RxSegment> segments, const std::uint64_t* own, bool full) noexcept;
+  // Stamps: BurstStamps or PortStamps::Burst.
+  template <class Stamps>
+  void append(std::span<const RxSegment> segments, const BurstCount& count, Stamps stamps) noexcept;
+  template <class Stamps>
+  void append_plain(std::span<const RxSegment> segments, RingRoom room, Stamps stamps) noexcept;
+  template <class Stamps>
+  void append_each(std::span<const RxSegment> segments, std::uint32_t repeated, Stamps stamps) noexcept;
   // Bit i: the frame that begins with segment i repeats an earlier one.
-  std::uint32_t find_repeated(std::span<const RxSegment> segments, BurstStamps stamps) noexcept;
-  // As append_burst(), with the port's own stamps of the frames.
-  std::size_t append_stamped(std::span<const RxSegment> segments, const std::uint64_t* ns) noexcept;
+  template <class Stamps>
+  std::uint32_t find_repeated(std::span<const RxSegment> segments, Stamps stamps) noexcept;
   struct Frame {
     std::span<const RxSegment> pieces;  // one or more
     std::uint32_t held, wire;           // bytes of them together; with what the port does not hold
@@ -100,12 +113,14 @@ class Engine {
   // repeated: counted as duplicate, or kept with a mark.
   void append_any(const Frame& frame, Stamp stamp, bool repeated) noexcept;
   void count() noexcept;
+  void count_copies() noexcept;
   void promise() noexcept;
   bool alive() const noexcept;
   void rest(unsigned& idle) noexcept;
 
   struct Cells {
     hw::Counter taken, taken_bytes, damaged, ring_full, appended, left_in_ring, duplicate, marked;
+    std::optional<std::array<hw::Counter, 4>> copies;
   };
 
   std::vector<RxPort*> ports_;
@@ -118,6 +133,9 @@ class Engine {
   EngineTotals totals_;  // engine's thread
   std::optional<Duplicates> duplicates_;
   std::array<RxSegment, kBurst> segments_{};
+  std::span<const RxSegment> held_;  // of segments_: received, above the limit, not released
+  RxPort* held_by_ = nullptr;
+  const std::uint64_t* held_stamps_ = nullptr;  // of their frames; null: the port has none
   std::atomic<bool> stop_{false}, ended_{false};
 };
 

@@ -15,16 +15,27 @@
 
 namespace vigia::vf {
 
+// What the segments of a burst, one or more, are together.
+struct BurstCount {
+  std::uint32_t frames = 0, bytes = 0;  // on the wire, without FCS
+  bool plain = false;                   // every segment is a whole frame with nothing wrong
+};
+inline BurstCount count_of(std::span<const RxSegment> segments) noexcept {
+  BurstCount count;
+  std::uint32_t errors = 0;
+  for (const RxSegment& segment : segments) {
+    count.bytes += segment.length + segment.beyond;
+    count.frames += segment.end_of_frame;
+    errors |= segment.error;
+  }
+  count.plain = count.frames == segments.size() && errors == 0;
+  count.frames += !segments.back().end_of_frame;  // a port that breaks its word
+  return count;
+}
+
 // The engine's thread alone. The clock outlives it.
 class FrameClock {
  public:
-  // What a look found.
-  struct Burst {
-    Look look;
-    BurstStamps stamps;  // next(), with the bytes of each frame on the wire in turn
-    bool plain;          // every segment is a whole frame with nothing wrong
-  };
-
   // link_mbps: 0 where it is unknown.
   FrameClock(ClockView& clock, unsigned link_mbps) noexcept : clock_(clock), policy_(clock.policy(), link_mbps) {}
 
@@ -42,22 +53,14 @@ class FrameClock {
     policy_.promise(looked - std::min(looked, kPromiseLag));
     return policy_.promised();
   }
-  // The look found these, one or more; full: as many as there was room for. No stamp is before one of an earlier look.
-  Burst found(std::span<const RxSegment> segments, bool full) noexcept {
+  // The look found these; full: as many as there was room for. Their stamps: next() with the bytes of each frame on the
+  // wire in turn; none is before one of an earlier look.
+  BurstStamps found(const BurstCount& count, bool full) noexcept {
     const std::uint64_t end = read_ticks(clock_.source());
     const ClockLine& line = clock_.line();
-    std::uint32_t bytes = 0, frames = 0, errors = 0;
-    for (const RxSegment& segment : segments) {
-      bytes += segment.length + segment.beyond;
-      frames += segment.end_of_frame;
-      errors |= segment.error;
-    }
-    const bool plain = frames == segments.size() && errors == 0;
-    frames += !segments.back().end_of_frame;  // a port that breaks its word
     if (empty_ != 0) policy_.found_nothing(line.ns_at(empty_));
     empty_ = 0;
-    const Look look{line.ns_at(begin_), line.ns_at(end), frames, bytes, full};
-    return {look, policy_.found(look), plain};
+    return policy_.found({line.ns_at(begin_), line.ns_at(end), count.frames, count.bytes, full});
   }
 
  private:

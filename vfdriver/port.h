@@ -41,7 +41,8 @@ class RxPort {
   // holds is handed out once, cut. The data stay valid until release(). Never blocks, allocates, logs or locks.
   virtual std::size_t receive(std::span<RxSegment> out) noexcept = 0;
   // When each frame of the last receive() arrived, in their order, nanoseconds since 1970: of a port that knows better
-  // than who looks at it. They may run backwards a little. Null, always: it does not know.
+  // than who looks at it. They may run backwards a little. Null, always: it does not know. Of devices with
+  // one queue only: rings of several are merged by what engines promise of their own clocks.
   virtual const std::uint64_t* stamps() const noexcept { return nullptr; }
   // Gives every buffer of the last receive() back to the device: one doorbell.
   virtual void release() noexcept = 0;

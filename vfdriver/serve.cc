@@ -238,6 +238,7 @@ CaptureOptions capture_options(const ServeConfig& config, const ServeOptions& op
   capture.snaplen = config.snaplen;
   capture.duplicates = config.duplicates;
   capture.quota = config.quota;
+  capture.rotate = config.rotate;
   capture.store_kind = config.policy;
   capture.store_retry = options.store_retry;
   capture.port.mtu = config.mtu;
@@ -286,7 +287,10 @@ Result<Done> serve(const ServeOptions& options, StopRequest& stop) {
   ServiceState state(*config, options.version);
   capture.raw = storage_of(*config, options, state);
   state.stores_in(capture.raw);
-  if (capture.raw.empty()) capture.quota = 0;
+  if (capture.raw.empty()) {
+    capture.quota = 0;
+    capture.rotate = std::chrono::milliseconds(0);
+  }
   if (auto ok = validate(capture); !ok) return ok;
 
   std::atomic<bool> done{false};

@@ -19,7 +19,8 @@ struct ServeConfig {
   std::string name, role = "probe";
   RingGeometry ring;
   std::uint32_t snaplen = kMaxCaptured;
-  std::uint64_t quota = 0;  // bytes; 0: no limit
+  std::uint64_t quota = 0;              // bytes; 0: no limit
+  std::chrono::milliseconds rotate{0};  // a stored file ends when it is that old; 0: only when it is full
   // What becomes of frames when storage is a whole ring behind.
   ListenerKind policy = ListenerKind::overwritable;
   std::optional<DuplicateOptions> duplicates;  // empty: nobody looks for them

@@ -20,8 +20,10 @@ CaptureCommand add_serve_command(CLI::App& app) {
       "\"passthrough\"},\n"
       "\"capture\": {\"ring\": \"64M\", \"snaplen\": 0, \"policy\": \"overwritable\"|\"lossless\", \"max_file\": "
       "\"64M\", \"quota\": \"0\",\n"
-      "\"clock\": \"hybrid\", \"dedup\": \"on\"|\"window=200ms,keep=mark\"}}; dedup: default off.\n"
-      "policy: when the disk is a full ring behind; clock, dedup: as for run. Storage none ignores --out.\n"
+      "\"rotate\": \"60s\", \"clock\": \"hybrid\", \"dedup\": \"on\"|\"window=200ms,keep=mark\"}}; rotate, dedup: "
+      "default "
+      "off.\n"
+      "policy: when the disk is a full ring behind; rotate, clock, dedup: as for run. Storage none ignores --out.\n"
       "Exit status: 0 stopped, 2 wrong input.\n"
       "Example: vigia-capture serve --config /run/probe.json --device auto --channel /dev/virtio-ports/org.vigia.0 \\\n"
       "           --out /data");

@@ -6,6 +6,7 @@
 
 #include "hw/mac.h"
 #include "hw/pci_sysfs.h"
+#include "hw/values.h"
 #include "vfdriver/json_fields.h"
 #include "vfdriver/run_dir.h"
 #include "vfdriver/serve.h"
@@ -32,6 +33,11 @@ void read_capture(JsonFields fields, ServeConfig& config) {
   config.quota = fields.size("quota").value_or(0);
   if (config.quota != 0 && config.quota < 2 * config.ring.segment_bytes) {
     fields.fault("quota", "must hold at least two files of max_file");
+  }
+  if (const auto text = fields.word("rotate")) {
+    const auto time = hw::parse_duration(*text);
+    if (!time) fields.fault("rotate", time.error().text);
+    config.rotate = time ? *time : config.rotate;
   }
   if (const auto dedup = fields.word("dedup"); dedup) {
     const auto options = hw::parse_duplicate_options(*dedup);

@@ -54,6 +54,7 @@ Result<Done> Session::make_lanes(std::vector<RingMemory> rings) {
     EngineOptions engine{options_.snaplen, options_.poll, limit_ ? &*limit_ : nullptr, info_.link_mbps,
                          options_.duplicates};
     if (rings.size() > 1) engine.lane = q;
+    if (mirrors_) engine.mirrors = &*mirrors_;
     ClockView& clock = q == 0 ? *clock_ : clock_->add_view();
     lanes_.push_back(std::make_unique<Lane>(std::move(rings[q]), std::move(*table), clock, counters_, engine));
     lanes_.back()->tell_clock(clock_->report().text());
@@ -103,6 +104,11 @@ void Session::place_engines(const Result<std::vector<CpuCore>>& cores) {
 }
 
 Result<Done> Session::prepare(std::vector<RingMemory> rings, const Result<std::vector<CpuCore>>& cores) {
+  if (!options_.mirror_rules.empty()) {
+    auto mirrors = load_mirror_rules(options_.mirror_rules, options_.mirror_agent, info_.mac);
+    if (!mirrors) return mirrors.error();
+    mirrors_ = std::move(*mirrors);
+  }
   if (auto ok = make_lanes(std::move(rings)); !ok) return ok;
   auto dir = make_run_dir();
   if (!dir) return dir.error();
@@ -332,6 +338,7 @@ CaptureReport Session::report(bool running) const {
   r.ring_bytes = options_.ring.data_bytes;
   r.snaplen = std::min(options_.snaplen, options_.ring.max_captured);
   if (options_.duplicates) r.dedup = text_of(*options_.duplicates);
+  r.mirrors_known = mirrors_.has_value();
   r.seconds = std::chrono::duration<double>(steady_clock::now() - begin_).count();
   r.accounts = counters_.snapshot();
   if (server_) r.listeners = server_->listeners();

@@ -53,6 +53,7 @@ class Session {
   hw::CounterFile counters_;
   std::unique_ptr<Clock> clock_;
   std::optional<FrameLimit> limit_;
+  std::optional<MirrorRules> mirrors_;
   std::vector<std::unique_ptr<Lane>> lanes_;    // in the order of the queues
   std::vector<std::unique_ptr<Store>> stores_;  // one for each lane, or one, or none
   std::optional<ListenerServer> server_;

@@ -346,6 +346,7 @@ PortView KernelManager::show() {
   view.up = state->link.up;
   view.link = state->link.carrier;
   view.max_frame = state->link.mtu + kFrameOverhead;
+  view.mirrors = mirrors_.in_force();
   view.loopback = view.vlan_filter = true;  // what Linux's drivers do with VFs
   std::uint64_t receiving = ~std::uint64_t{0};
   if (copier_ != nullptr) {

@@ -24,6 +24,7 @@ struct MirrorFilter {
   Hook hook = Hook::ingress;
   std::string to;              // interface that the copies leave by
   std::uint16_t priority = 0;  // one filter each
+  unsigned vf = 0, agent = 0;  // whose interfaces from and to are
   friend bool operator==(const MirrorFilter&, const MirrorFilter&) = default;
 
   std::string title() const;  // "t0 ingress to a0"

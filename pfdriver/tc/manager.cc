@@ -111,9 +111,12 @@ PortView TcManager::show() {
   for (std::size_t i = 0; i < counters.size() && i < view.scopes.size(); ++i) {
     view.scopes[i] += fmt::format("; {} copies sent, {} could not be", counters[i].frames, counters[i].failed);
   }
+  view.mirrors = mirrors_.in_force();
   for (const VfConfig& vf : config_.vf) {
     VfView& out = view.vfs.emplace_back();
     out.index = vf.index;
+    // As pf.yaml says: the guest's own address is behind its interface, where the host does not see it.
+    if (vf.mac) out.macs.push_back(*vf.mac);
     const auto link = netlink_->link(vf.interface);
     if (!link) continue;
     out.receive = out.transmit = link.value().up;

@@ -37,7 +37,7 @@ TcPlan plan_mirrors(const PfConfig& config, const std::vector<std::string>& inte
       const auto mirror = [&](Hook hook, std::string_view words) {
         if (!done.emplace(vf, hook, tap.to).second) return;
         const auto priority = static_cast<std::uint16_t>(kFirstPriority + plan.filters.size());
-        plan.filters.push_back({interface_of[vf], hook, interface_of[tap.to], priority});
+        plan.filters.push_back({interface_of[vf], hook, interface_of[tap.to], priority, vf, tap.to});
         plan.scopes.push_back(fmt::format("tc -> {} ({}): every frame that {} {}, by its interface {}", agent.title(),
                                           interface_of[tap.to], config.vf[vf].title(), words, interface_of[vf]));
       };
@@ -162,6 +162,18 @@ std::vector<FoundFilter> TcMirrors::counters() const {
     for (const FoundFilter& found : *there) {
       if (found.priority == filter.priority) counted = found;
     }
+  }
+  return out;
+}
+
+std::vector<PortMirror> TcMirrors::in_force() const {
+  std::vector<PortMirror> out;
+  const std::vector<FoundFilter> found = counters();
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (found[i].to_index == 0) continue;
+    // The host's egress is what the guest receives.
+    const MirrorFilter& filter = filters_[i];
+    out.push_back({filter.vf, filter.agent, filter.hook == Hook::egress ? Direction::rx : Direction::tx});
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "pfdriver/config.h"
+#include "pfdriver/show.h"
 #include "pfdriver/tc/control.h"
 
 namespace vigia::pf {
@@ -43,6 +44,8 @@ class TcMirrors {
 
   // Copies sent, and those that could not be, by filter.
   std::vector<FoundFilter> counters() const;
+  // Those that the kernel has at this moment.
+  std::vector<PortMirror> in_force() const;
 
  private:
   struct Made {

@@ -14,7 +14,7 @@ std::vector<std::vector<std::uint8_t>> fuzz_seeds() {
   for (const std::string_view text :
        {R"({"role":"probe","name":"p1","mac":"02:00:00:00:00:03","port_vlan":7,"mtu":9000,"hugepages":16,
             "storage":{"mode":"virtio"},"capture":{"ring":"8M","snaplen":96,"policy":"lossless","max_file":4194304,
-            "quota":"8M"}})",
+            "quota":"8M","rotate":"1m"}})",
         R"({"name":"p1"})", R"({"command":"pull","last_ns":10000000000,"filter":"tcp","max_bytes":5,"snaplen":64})",
         R"({"command":"pull","from_ns":1,"to_ns":2})", R"({"command":"pull","follow":true})"}) {
     seeds.emplace_back(text.begin(), text.end());

@@ -32,6 +32,7 @@ TEST(Accounts, EveryNameHasAMeaning) {
   for (const unsigned lanes : {1u, 4u}) {
     for (const std::string& name : capture_names(lanes, lanes)) EXPECT_FALSE(meaning_of(name).empty()) << name;
   }
+  for (const Account& a : kCopies) EXPECT_EQ(meaning_of(of_lane(a.name, 1)), a.meaning);
   EXPECT_EQ(meaning_of("engine@1.taken"), meaning_of("engine.taken"));
   for (const char* none : {"", "@", "engine@1", "engine@.nothing", "x@1.y"}) EXPECT_TRUE(meaning_of(none).empty());
 }

@@ -36,8 +36,10 @@ TEST(GuestConfig, TheServiceTakesWhatTheHostWrites) {
       spec_of(kind + "  storage: {mode: passthrough, path: \"0000:04:00.0\"}\n"),
       spec_of(kind + "  hugepages: {size: none, guest: 0}\n  memory: 128M\n  capture: {ring: 4M}\n"),
       spec_of(kind + "  memory: 1T\n  hugepages: {guest: 1000}\n  capture: {ring: 512G, max_file: 64G, quota: 128G}\n"),
-      spec_of(kind + disk + "  capture: {ring: 7M, snaplen: 1, policy: lossless, max_file: 2M, quota: 4M}\n"),
-      spec_of(kind + disk + "  capture: {snaplen: 65535, policy: overwritable, max_file: 3M, quota: 1000T}\n"),
+      spec_of(kind + disk +
+              "  capture: {ring: 7M, snaplen: 1, policy: lossless, max_file: 2M, quota: 4M, rotate: 2h}\n"),
+      spec_of(kind + disk +
+              "  capture: {snaplen: 65535, policy: overwritable, max_file: 3M, quota: 1000T, rotate: 1500ms}\n"),
       spec_of("  kind: vnma\n  tap: {tenants: [web]}\n" + disk, whole)};
   for (const VmSpec& spec : specs) {
     const vf::ServeConfig config = serve_config(spec);
@@ -46,6 +48,7 @@ TEST(GuestConfig, TheServiceTakesWhatTheHostWrites) {
     EXPECT_EQ(config.ring.data_bytes, spec.capture.ring);
     EXPECT_EQ(config.ring.segment_bytes, spec.capture.max_file);
     EXPECT_EQ(config.quota, spec.capture.quota);
+    EXPECT_EQ(config.rotate, spec.capture.rotate);
     EXPECT_EQ(config.snaplen, spec.capture.snaplen == 0 ? vf::kMaxCaptured : spec.capture.snaplen);
     EXPECT_EQ(config.policy == vf::ListenerKind::lossless, spec.capture.policy == StorePolicy::lossless);
     EXPECT_EQ(config.storage_mode, word(spec.storage.mode));

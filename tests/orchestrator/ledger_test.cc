@@ -143,6 +143,116 @@ TEST(Ledger, EachLossHasItsAccountAndItsSentence) {
   }
 }
 
+// The agent captures on two queues, each with a store: 50 frames in one, 40 in the other. Sums as readers make them.
+LedgerInput on_two_queues() {
+  LedgerInput in = good_run();
+  auto& a = *in.parties[1].counters;
+  for (const std::string& name : hw::accounts::capture_names(2, 2)) a[name] = 0;
+  for (const char* name : {"engine@0.taken", "engine@0.appended", "store@0.read", "store@0.stored"}) a[name] = 50;
+  for (const char* name : {"engine@1.taken", "engine@1.appended", "store@1.read", "store@1.stored"}) a[name] = 40;
+  return in;
+}
+
+TEST(Ledger, EachQueueHasItsLines) {
+  const Ledger ledger = make_ledger(on_two_queues());
+  EXPECT_TRUE(ledger.balanced) << ledger_text(ledger);
+  EXPECT_EQ(ledger.first_loss, "No stage loses a frame.");
+  const std::string text = ledger_text(ledger);
+  EXPECT_THAT(text, HasSubstr("90 agent.engine.taken = 50 agent.engine@0.taken + 40 agent.engine@1.taken"));
+  EXPECT_THAT(text, HasSubstr("agent@1      40 agent.engine@1.taken = 40 agent.engine@1.appended"));
+  EXPECT_EQ(line_of(ledger, 6, "agent.engine@0.appended").where, "agent@0");
+  EXPECT_EQ(line_of(ledger, 7, "agent.store@1.read").right.front().frames, 40u);
+  EXPECT_EQ(ledger.accounts.at("agent.engine@1.taken"), 40u);
+  EXPECT_EQ(ledger.accounts.at("agent.engine.taken"), 90u);
+}
+
+// Two faults that cancel out in the sums do not in the queues' own lines.
+TEST(Ledger, AQueueThatDoesNotAddUpIsAnErrorAlsoWhereTheSumDoes) {
+  LedgerInput in = on_two_queues();
+  auto& a = *in.parties[1].counters;
+  a["engine@0.appended"] = 49, a["engine@1.appended"] = 41;
+  const Ledger ledger = make_ledger(in);
+  EXPECT_FALSE(ledger.balanced);
+  EXPECT_EQ(line_of(ledger, 5, "agent.engine.taken").verdict, Verdict::holds);
+  EXPECT_EQ(line_of(ledger, 5, "agent.engine@0.taken").missing, 1);
+  EXPECT_EQ(line_of(ledger, 5, "agent.engine@1.taken").missing, -1);
+  EXPECT_THAT(ledger.remarks, Contains(HasSubstr("agent@0: agent.engine@0.taken and the sum of its accounts differ")));
+}
+
+TEST(Ledger, ALossOnOneQueueNamesIt) {
+  LedgerInput in = on_two_queues();
+  take_from_agent(in, "engine.ring_full");
+  auto& a = *in.parties[1].counters;
+  a["engine@1.ring_full"] = 1;
+  for (const char* name : {"engine@1.appended", "store@1.read", "store@1.stored"}) a[name] -= 1;
+  const Ledger ledger = make_ledger(in);
+  EXPECT_TRUE(ledger.balanced) << ledger_text(ledger);
+  EXPECT_THAT(ledger.first_loss, HasSubstr("agent.engine.ring_full = 1 frames (queue 1: 1). Dropped: a lossless"));
+}
+
+TEST(Ledger, OfOneFileForAllQueuesOnlyEnginesHaveLines) {
+  LedgerInput in = on_two_queues();
+  std::erase_if(*in.parties[1].counters, [](const auto& account) { return account.first.starts_with("store@"); });
+  const Ledger ledger = make_ledger(in);
+  EXPECT_TRUE(ledger.balanced) << ledger_text(ledger);
+  for (const Line& line : ledger.lines) EXPECT_FALSE(line.stage > 5 && line.where.find('@') != line.where.npos);
+}
+
+// A capture without a software NIC: 100 frames came to its port, which had room for 90.
+LedgerInput alone() {
+  LedgerInput in = good_run();
+  in.nic = false;
+  in.softnic.reset();
+  in.prepared.reset();
+  in.parties.erase(in.parties.begin());
+  (*in.parties[0].counters)["port.offered"] = 100;
+  (*in.parties[0].counters)["port.dropped"] = 10;
+  return in;
+}
+
+TEST(Ledger, ACaptureOnItsOwnBeginsAtItsPort) {
+  LedgerInput in = alone();
+  Ledger ledger = make_ledger(in);
+  EXPECT_TRUE(ledger.balanced) << ledger_text(ledger);
+  EXPECT_EQ(ledger.lines.front().left.account, "agent.port.offered");
+  EXPECT_EQ(ledger.first_loss,
+            "agent is the first stage that loses: agent.port.dropped = 10 frames. Dropped before the engine: the port "
+            "had no room. The reader is too slow or its ring too small.");
+  EXPECT_THAT(ledger.remarks, Contains(HasSubstr("before it comes to the port cannot be seen")));
+
+  (*in.parties[0].counters)["port.offered"] = 90;
+  (*in.parties[0].counters)["port.dropped"] = 0;
+  EXPECT_EQ(make_ledger(in).first_loss, "No stage that can be seen loses a frame.");
+
+  (*in.parties[0].counters)["port.offered"] = 93;
+  ledger = make_ledger(in);
+  EXPECT_FALSE(ledger.balanced);
+  EXPECT_EQ(line_of(ledger, 4, "agent.port.offered").missing, 3) << "a port that lost frames and does not say so";
+}
+
+TEST(Ledger, WhatAPortDoesNotTellIsUnknownNotZero) {
+  LedgerInput in = alone();
+  in.parties[0].counters->erase("port.offered");
+  Ledger ledger = make_ledger(in);
+  EXPECT_EQ(line_of(ledger, 4, "agent.port.offered").verdict, Verdict::unknown);
+  EXPECT_THAT(ledger.unknown, Contains("agent.port.offered"));
+  EXPECT_THAT(ledger.first_loss, HasSubstr("agent.port.dropped = 10")) << "which it does tell";
+  EXPECT_THAT(ledger_text(ledger), HasSubstr("? agent.port.offered = 10 agent.port.dropped"));
+
+  in.parties[0].counters->erase("port.dropped");
+  ledger = make_ledger(in);
+  EXPECT_FALSE(ledger.balanced);
+  EXPECT_EQ(ledger.first_loss, "No stage that can be seen loses a frame.");
+}
+
+TEST(Ledger, APortOnTheSoftwareNicThatCountsForItselfIsAStageOfItsOwn) {
+  LedgerInput in = good_run();
+  (*in.parties[1].counters)["port.offered"] = 90;
+  (*in.parties[1].counters)["port.dropped"] = 0;
+  EXPECT_TRUE(make_ledger(in).balanced);
+  EXPECT_EQ(line_of(make_ledger(in), 4, "agent.port.offered").verdict, Verdict::holds);
+}
+
 TEST(Ledger, FirstOfSeveralLossesIsNamed) {
   LedgerInput in = good_run();
   take_from_agent(in, "store.disk_dropped");
@@ -160,6 +270,38 @@ TEST(Ledger, WhatIsLeftOutOnWishIsNotLost) {
   EXPECT_EQ(lost_for_agent(in, in.parties[1]), lost_for_agent(good_run(), good_run().parties[1]));
 }
 
+// An agent that was told of the mirrors says whether they explain what it left out.
+TEST(Ledger, DuplicatesAgainstWhatTheMirrorsMake) {
+  struct Row {
+    std::uint64_t predicted, unpredicted, missing, open;
+    const char* says;
+  };
+  const Row rows[] = {
+      {2, 0, 0, 0, "agent: the mirrors predict 2 of 2 duplicates, and every copy that they predict came"},
+      {0, 2, 0, 0, "agent: the mirrors predict 0 of 2 duplicates; the other 2 came twice over the wire"},
+      {2, 0, 7, 0, "2 of 2 duplicates; 7 predicted copies did not come: a mirror is gone"},
+      {1, 1, 3, 4, "1 of 2 duplicates; the other 1 came twice"},
+      {1, 1, 3, 4, "; 3 predicted copies did not come"},
+      {1, 1, 3, 4, "; of 4 more it is not known"},
+  };
+  for (const Row& row : rows) {
+    LedgerInput in = good_run();
+    take_from_agent(in, "engine.duplicate");
+    take_from_agent(in, "engine.duplicate");
+    auto& a = *in.parties[1].counters;
+    a["engine.duplicate"] = 2;
+    a["engine.copy_predicted"] = row.predicted, a["engine.copy_unpredicted"] = row.unpredicted;
+    a["engine.copy_missing"] = row.missing, a["engine.copy_open"] = row.open;
+    const Ledger ledger = make_ledger(in);
+    EXPECT_TRUE(ledger.balanced) << ledger_text(ledger);
+    EXPECT_THAT(ledger.remarks, Contains(HasSubstr(row.says)));
+    EXPECT_THAT(ledger.remarks, testing::Not(Contains(HasSubstr("on wish"))));
+    EXPECT_EQ(ledger.accounts.at("agent.engine.copy_missing"), row.missing);
+    a["engine.copy_predicted"] += 1;
+    EXPECT_FALSE(make_ledger(in).balanced) << "each duplicate is one or the other";
+  }
+}
+
 TEST(Ledger, EveryAccountOfTheLinesIsNeeded) {
   // One frame that appears in a single account without leaving another must be noticed, whichever account it is.
   const LedgerInput good = good_run();
@@ -175,7 +317,8 @@ TEST(Ledger, EveryAccountOfTheLinesIsNeeded) {
   for (const auto& [name, value] : *good.parties[1].counters) {
     LedgerInput in = good;
     (*in.parties[1].counters)[name] = value + 1;
-    const bool of_a_line = name.find("_bytes") == name.npos && name != "engine.marked";  // a part of appended
+    const bool of_a_line =
+        name.find("_bytes") == name.npos && name != "engine.marked" && name != "engine.damaged";  // parts of others
     EXPECT_EQ(unbalanced(in), of_a_line) << name;
   }
   LedgerInput in = good;

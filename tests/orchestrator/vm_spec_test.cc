@@ -72,6 +72,7 @@ TEST(VmSpec, FaultsNameFileLineAndKey) {
       {probe("  storage: {mode: none, path: /x}\n"), "mode none has no disk"},
       {probe("  storage: {mode: passthrough, path: /dev/sda}\n"), "PCI address of the disk controller"},
       {probe("  capture: {ring: 1G}\n"), "more than half of the guest's 1G"},
+      {probe("  capture: {rotate: often}\n"), "capture.rotate"},
       {probe("  capture: {quota: 100M}\n"), "must hold at least two files of max_file, 128M"},
       {probe("  guest: {mtu: 1500}\n"), "only a tenant has it"},
       {probe("  kind: tenant\n  guest: {address: 10.0.0.1}\n"), "no address with a prefix length"},
@@ -125,11 +126,12 @@ TEST(VmSpec, TenantAndItsGuestConfiguration) {
 }
 
 TEST(VmSpec, ProbeConfiguration) {
-  const auto spec = parse_vm(probe("  capture: {quota: 1G}\n"), "p.yaml");
+  const auto spec = parse_vm(probe("  capture: {quota: 1G, rotate: 10m}\n"), "p.yaml");
   const auto config = nlohmann::json::parse(guest_config(*spec));
   EXPECT_EQ(config["role"], "probe");
   EXPECT_EQ(config["capture"]["ring"], "64M");
   EXPECT_EQ(config["capture"]["quota"], "1G");
+  EXPECT_EQ(config["capture"]["rotate"], "600000ms");
   EXPECT_EQ(config["hugepages"], 128);
 }
 

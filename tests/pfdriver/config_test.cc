@@ -91,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
              "pf:\n  vfs: 2\n  generator: tc\n  vf:\n    - {index: 0, interface: a}\n    - {index: 1, interface: a}\n",
              "pf.yaml:6: pf.vf[1].interface: \"a\" is the interface of pf.vf[0] too"},
         Case{"TcWithVlan", "pf:\n  vfs: 1\n  generator: tc\n  vf:\n    - {index: 0, interface: a, vlan: 5}\n",
-             "pf.yaml:5: pf.vf[0].index: with generator: tc an entry has index, name and interface only; MAC, VLAN and "
+             "pf.yaml:5: pf.vf[0].index: with generator: tc an entry has index, name, interface and mac only; VLAN and "
              "the rest are the guest's and the bridge's business"},
         Case{"TapToItself", "pf:\n  vfs: 2\n  taps:\n    - {name: t, from: [0, 1], to: 1}\n",
              "pf.yaml:4: pf.taps[0].from[1]: VF 1 would be tapped to itself; send the copies to another VF"},

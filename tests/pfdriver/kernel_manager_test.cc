@@ -335,8 +335,9 @@ TEST_F(SwitchdevTest, TapsAreMirrorsOfRepresentorsMadeByTheNic) {
   auto started = KernelManager::start(host_.ways(), parse(text), dir_ / "journal");
   ASSERT_TRUE(started) << started.error().text;
   KernelManager& manager = **started;
-  EXPECT_THAT(host_.filters, ElementsAre(MirrorFilter{"eth0_0", Hook::egress, "eth0_3", 4000},
-                                         MirrorFilter{"eth0_0", Hook::ingress, "eth0_3", 4001}));
+  EXPECT_THAT(host_.filters, ElementsAre(MirrorFilter{"eth0_0", Hook::egress, "eth0_3", 4000, 0, 3},
+                                         MirrorFilter{"eth0_0", Hook::ingress, "eth0_3", 4001, 0, 3}));
+  EXPECT_THAT(manager.show().mirrors, ElementsAre(PortMirror{0, 3, Direction::rx}, PortMirror{0, 3, Direction::tx}));
   EXPECT_THAT(manager.show().scopes,
               ElementsAre(HasSubstr("tc -> VF 3 (agent) (eth0_3): every frame that VF 0 (web) receives"),
                           HasSubstr("VF 0 (web) sends, by its interface eth0_0")));

@@ -86,7 +86,8 @@ class TcTest : public testing::Test {
     manager_ = std::move(*started);
   }
   static std::string text(const std::string& direction, const std::string& agent = "a0") {
-    return "pf:\n  generator: tc\n  vfs: 3\n  vf:\n    - {index: 0, interface: t0, name: web}\n"
+    return "pf:\n  generator: tc\n  vfs: 3\n  vf:\n    - {index: 0, interface: t0, name: web, mac: "
+           "\"02:00:00:00:00:01\"}\n"
            "    - {index: 1, interface: u0}\n    - {index: 2, interface: " +
            agent + ", name: agent}\n  taps: [{name: t, from: [0], to: 2, direction: " + direction + "}]\n";
   }
@@ -106,6 +107,14 @@ TEST_F(TcTest, EachDirectionOfVethIsCopiedFrameByFrame) {
     EXPECT_EQ(agent.count(), sent + received) << direction;
     EXPECT_EQ(guest.count(), 50) << "the guest itself loses nothing";
     const PortView view = manager_->show();
+    std::vector<PortMirror> mirrors;
+    if (received > 0) mirrors.push_back({0, 2, Direction::rx});
+    if (sent > 0) mirrors.push_back({0, 2, Direction::tx});
+    EXPECT_EQ(view.mirrors, mirrors) << direction;
+    const auto again = parse_show(show_json(view, manager_->config()));
+    ASSERT_TRUE(again) << again.error().text;
+    EXPECT_EQ(again->mirrors, mirrors) << "printed and read back";
+    EXPECT_THAT(view.vfs[0].macs, ElementsAre(hw::Mac{{2, 0, 0, 0, 0, 1}})) << "as pf.yaml says";
     std::string scopes;
     for (const std::string& scope : view.scopes) scopes += scope + "\n";
     if (received > 0) {
@@ -164,7 +173,9 @@ TEST_F(TcTest, AnInterfaceThatComesBackIsMirroredAgainAndARemovedMirrorIsNot) {
   send_on("t1", 20);
   EXPECT_EQ(agent.count(), 20);
 
+  EXPECT_THAT(manager_->show().mirrors, SizeIs(1));
   ASSERT_TRUE(OwnNetns::run("tc filter del dev t0 ingress"));
+  EXPECT_THAT(manager_->show().mirrors, IsEmpty()) << "only what is in force";
   for (int i = 0; i < 3; ++i) manager_->service();
   EXPECT_EQ(manager_->totals().overruled, 2u);
   EXPECT_THAT(manager_->show().overruled, ElementsAre(Overruled{"mirror t0 ingress to a0", "there", "removed"}));

@@ -130,6 +130,23 @@ TEST_F(PullTest, ARestartedProbeStillHasWhatItStored) {
   stop_all();
 }
 
+// Files that end by age: what they hold is pulled as one capture across their seams.
+TEST_F(PullTest, FilesThatEndByTimeHoldTheWholeCapture) {
+  start_probe("virtio", R"({"ring":"16M","max_file":"2M","rotate":"100ms","quota":"1G"})",
+              "pcap:" + addressed().string() + ",rate=1kpps");
+  wait_captured(expected_.size());
+  serve_->signal(SIGTERM);
+  EXPECT_EQ(serve_->wait().status, 0);
+  std::size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(dir_ / "raw"))
+    files += entry.path().extension() == ".raw";
+  EXPECT_GE(files, 3u) << "more than size alone makes of this capture";
+  start_serve(dir_ / "p.json");
+  EXPECT_EQ(pull({})["from_disk"], expected_.size());
+  expect_same_frames(dir_ / "out.pcapng", expected_);
+  stop_all();
+}
+
 TEST_F(PullTest, ADirectoryThatCannotBeMadeLeavesTheRing) {
   write("raw", "a file is in the way");
   start_probe("virtio");

@@ -221,7 +221,7 @@ TEST(FrameClock, StampsAreMonotonicAcrossCalibrationsAndNearTheRealClock) {
         stamps.look();
         stamps.nothing();
         stamps.look();
-        const Stamp now = stamps.found({&segment, 1}, false).stamps.next(60);
+        const Stamp now = stamps.found(count_of({&segment, 1}), false).next(60);
         ASSERT_GE(now.total_ns(), last.total_ns());
         ASSERT_LT(now.nanoseconds, 1'000'000'000u);
         last = now;
@@ -248,13 +248,14 @@ TEST(FrameClock, FramesOfSeveralPiecesHaveOneStampEach) {
   Clock clock;
   FrameClock stamps(clock, 10'000);
   stamps.look();
-  FrameClock::Burst burst = stamps.found(segments, false);
-  EXPECT_EQ(burst.look.frames, 3u);
-  EXPECT_EQ(burst.look.bytes, 4 * 60u + 1000) << "what the port does not hold was on the wire all the same";
-  EXPECT_FALSE(burst.plain);
-  const std::uint64_t first = burst.stamps.next(1120).total_ns(), second = burst.stamps.next(60).total_ns();
+  const BurstCount count = count_of(segments);
+  EXPECT_EQ(count.frames, 3u);
+  EXPECT_EQ(count.bytes, 4 * 60u + 1000) << "what the port does not hold was on the wire all the same";
+  EXPECT_FALSE(count.plain);
+  BurstStamps burst = stamps.found(count, false);
+  const std::uint64_t first = burst.next(1120).total_ns(), second = burst.next(60).total_ns();
   EXPECT_LE(first, second);
-  EXPECT_LE(second, burst.stamps.next(60).total_ns());
+  EXPECT_LE(second, burst.next(60).total_ns());
 }
 
 TEST(Clock, EveryEngineGetsTheSameLine) {
@@ -281,7 +282,7 @@ TEST(FrameClock, PromisesAreALittleBackAndKept) {
   const RxSegment one{data, 60, true};
   const auto take = [&] {
     stamps.look();
-    return stamps.found({&one, 1}, false).stamps.next(60).total_ns();
+    return stamps.found(count_of({&one, 1}), false).next(60).total_ns();
   };
   const std::uint64_t first = take();
   std::uint64_t promised = 0;
@@ -295,19 +296,15 @@ TEST(FrameClock, PromisesAreALittleBackAndKept) {
   EXPECT_GT(promised, first);
   const std::array pair{one, one};
   stamps.look();
-  EXPECT_GE(stamps.found(pair, false).stamps.next(60).total_ns(), promised)
+  EXPECT_GE(stamps.found(count_of(pair), false).next(60).total_ns(), promised)
       << "alone it would lie in the middle of the pause";
 }
 
-TEST(FrameClock, ABurstIsPlainWhenEverySegmentIsAGoodFrame) {
+TEST(BurstCount, ABurstIsPlainWhenEverySegmentIsAGoodFrame) {
   const std::array<std::byte, 60> bytes{};
   const RxSegment good{bytes.data(), 60, true}, bad{bytes.data(), 60, true, RxError::mac};
-  Clock clock;
-  FrameClock stamps(clock, 10'000);
-  stamps.look();
-  EXPECT_TRUE(stamps.found(std::array{good, good}, false).plain);
-  stamps.look();
-  EXPECT_FALSE(stamps.found(std::array{good, bad}, false).plain);
+  EXPECT_TRUE(count_of(std::array{good, good}).plain);
+  EXPECT_FALSE(count_of(std::array{good, bad}).plain);
 }
 
 TEST(FrameClock, ABurstWithoutAnEndIsOneFrame) {
@@ -316,11 +313,11 @@ TEST(FrameClock, ABurstWithoutAnEndIsOneFrame) {
   Clock clock;
   FrameClock stamps(clock, 10'000);
   stamps.look();
-  FrameClock::Burst burst = stamps.found({&half, 1}, false);
-  EXPECT_EQ(burst.look.frames, 1u);
-  EXPECT_EQ(burst.look.bytes, 60u);
-  EXPECT_FALSE(burst.plain);
-  EXPECT_NE(burst.stamps.next(60).total_ns(), 0u);
+  const BurstCount count = count_of({&half, 1});
+  EXPECT_EQ(count.frames, 1u);
+  EXPECT_EQ(count.bytes, 60u);
+  EXPECT_FALSE(count.plain);
+  EXPECT_NE(stamps.found(count, false).next(60).total_ns(), 0u);
 }
 
 TEST(Clock, APortThatStampsItselfIsNamedInItsPlace) {

@@ -297,6 +297,47 @@ TEST(Engine, StopsAtExactlyTheNumberOfFramesAsked) {
   }
 }
 
+TEST(Engine, AFrameOfSeveralBuffersIsWholeAlsoNextToTheLimit) {
+  for (const std::uint64_t limit : {1u, 2u, 3u, 9u, 33u}) {
+    FrameLimit frames(limit);
+    EngineUnderTest t({.limit = &frames});
+    t.port.frame_bytes = 1500;
+    t.port.segment_bytes = 200;  // eight buffers each, four frames a burst
+    auto reader = t.ring.join(ListenerKind::lossless);
+    t.port.offered = 100;
+    t.engine.run();
+    EXPECT_EQ(t.engine.totals().taken, limit);
+    t.engine.drain();
+    EXPECT_EQ(t.port.cut, 0u);
+    EXPECT_EQ(t.port.released, t.port.taken) << "nothing is kept from the device";
+    EXPECT_EQ(t.engine.totals().taken, limit);
+    EXPECT_EQ(t.engine.totals().left_in_ring, 100 - limit) << "ledger line 4";
+    std::vector<std::uint32_t> wires;
+    const auto indices = read_indices(reader, &wires);
+    ASSERT_EQ(indices.size(), limit);
+    for (std::uint64_t i = 0; i < limit; ++i) EXPECT_EQ(indices[i], i);
+    EXPECT_EQ(wires, std::vector<std::uint32_t>(limit, 1500));
+  }
+}
+
+TEST(Engine, WhatIsAboveTheLimitIsTakenWhenAnotherEngineGivesItsClaimBack) {
+  FrameLimit frames(40);
+  EngineUnderTest t({.limit = &frames});
+  FakePort second;
+  auto reader = t.ring.join(ListenerKind::lossless);
+  EXPECT_EQ(frames.claim(38), 38u) << "another engine looks at its queue";
+  t.port.offered = 5;
+  EXPECT_EQ(t.engine.burst(t.port), 2u);
+  EXPECT_EQ(t.port.released, 0u) << "the engine still holds three";
+  EXPECT_EQ(t.engine.burst(t.port), 0u);
+  frames.settle(38, 0);
+  t.port.offered = 6;
+  EXPECT_EQ(t.engine.burst(second), 3u) << "whichever of its queues is asked";
+  EXPECT_EQ(t.port.released, 5u);
+  EXPECT_EQ(t.engine.burst(t.port), 1u);
+  EXPECT_EQ(read_indices(reader), (std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5}));
+}
+
 TEST(Engine, DrainTakesWhatTheDeviceHadFinished) {
   EngineUnderTest t;
   t.engine.request_stop();

@@ -25,6 +25,7 @@ class FakePort final : public RxPort {
   std::size_t largest_burst = 1u << 30;
   std::uint64_t first = 0;
   std::uint64_t taken = 0, released = 0, bursts = 0;
+  std::uint64_t cut = 0;  // frames for which there was too little room
 
   std::size_t receive(std::span<RxSegment> out) noexcept override {
     const std::size_t pieces = (frame_bytes + segment_bytes - 1) / segment_bytes;
@@ -43,6 +44,14 @@ class FakePort final : public RxPort {
       }
       ++taken;
     }
+    if (n == 0 && pieces > out.size() && taken < offered.load(std::memory_order_acquire)) {
+      for (RxSegment& piece : out) piece = {cut_.data(), segment_bytes, false, 0};
+      out.back().end_of_frame = true;
+      out.back().error = RxError::cut;
+      n = out.size();
+      ++cut;
+      ++taken;
+    }
     if (n > 0) ++bursts;
     return n;
   }
@@ -53,6 +62,7 @@ class FakePort final : public RxPort {
 
  private:
   std::vector<std::vector<std::byte>> frames_{64};
+  std::vector<std::byte> cut_ = std::vector<std::byte>(2048);
 };
 
 class FakeDevice final : public VfDevice {

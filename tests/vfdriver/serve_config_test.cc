@@ -30,18 +30,20 @@ TEST(ServeConfig, ANameIsEnough) {
   EXPECT_EQ(config->storage_mode, "");
   EXPECT_EQ(config->clock.policy, ClockPolicy::hybrid);
   EXPECT_FALSE(config->duplicates);
+  EXPECT_EQ(config->rotate.count(), 0);
 }
 
 TEST(ServeConfig, EveryKey) {
   const auto config = parse_serve_config(
       R"({"role": "probe", "name": "p1", "mac": "02:00:00:00:00:03", "port_vlan": 7, "mtu": 9000, "hugepages": 16,
           "storage": {"mode": "virtio"}, "capture": {"ring": "8M", "snaplen": 96, "policy": "lossless",
-          "max_file": 4194304, "quota": "8M", "clock": "kpt,reference=/dev/ptp0", "dedup": "window=1s,keep=mark"}})",
+          "max_file": 4194304, "quota": "8M", "rotate": "90s", "clock": "kpt,reference=/dev/ptp0", "dedup": "window=1s,keep=mark"}})",
       "c.json");
   ASSERT_TRUE(config) << config.error().text;
   EXPECT_EQ(config->ring.data_bytes, 8u << 20);
   EXPECT_EQ(config->ring.segment_bytes, 4u << 20);
   EXPECT_EQ(config->quota, 8u << 20);
+  EXPECT_EQ(config->rotate, std::chrono::seconds(90));
   EXPECT_EQ(config->duplicates, (DuplicateOptions{.window = std::chrono::seconds(1), .keep = true}));
   EXPECT_EQ(config->snaplen, 96u);
   EXPECT_EQ(config->policy, ListenerKind::lossless);
@@ -79,6 +81,9 @@ TEST(ServeConfig, FaultsNameFileAndKey) {
       {R"({"name": "a", "capture": {"max_file": "1000"}})", "capture.ring: "},
       {R"({"name": "a", "capture": {"quota": "100M"}})", "capture.quota: must hold at least two files"},
       {R"({"name": "a", "capture": {"dedup": "bytes=8"}})", "capture.dedup: \"bytes=8\": want bytes=16 to"},
+      {R"({"name": "a", "capture": {"rotate": "soon"}})", "capture.rotate: "},
+      {R"({"name": "a", "capture": {"rotate": "0s"}})", "capture.rotate: "},
+      {R"({"name": "a", "capture": {"rotate": 60}})", "capture.rotate: want a text in quotes"},
       {R"({"name": "a", "capture": {"queues": 2}})", "capture.queues: a probe captures on one queue"},
       {R"({"name": "a", "capture": {"queues": 0}})", "capture.queues: want a whole number from 1 to 4"},
       {R"({"name": "a", "capture": []})", "capture: want an object in braces"},
