@@ -54,16 +54,23 @@ bool live(const std::filesystem::path& socket, std::mt19937& random, const std::
   return true;
 }
 
+// Of a child: it ends with its parent, also when that has ended already.
+void die_with(pid_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(0);
+}
+
 // Listeners that are killed, one after the other; from a process without threads. Returns its number.
 pid_t start_mortals(const std::filesystem::path& socket, unsigned seed) {
-  const pid_t nursery = ::fork();
+  const pid_t test = ::getpid(), nursery = ::fork();
   if (nursery != 0) return nursery;
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  die_with(test);
+  const pid_t self = ::getpid();
   std::mt19937 random(seed);
   for (;;) {
     const pid_t child = ::fork();
     if (child == 0) {
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      die_with(self);
       std::mt19937 own(static_cast<unsigned>(random()));
       const std::atomic<bool> never{false};
       Seen seen;
