@@ -61,12 +61,24 @@ Result<ListenerTable::Joined> ListenerTable::join(const RingMemory& ring, Listen
   void* mapped =
       ::mmap(pages_ + slot * kPage, kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd.get(), 0);
   if (mapped == MAP_FAILED) return os_error("map a listener slot");
-  const RingPoint start = ring.published();
-  // Relaxed: the release below publishes it.
-  page_at(slot)->position.store(start.position, std::memory_order_relaxed);
-  // Release: pairs with the acquire in lossless_floor: who sees the kind sees the starting position.
-  kinds_[slot].store(static_cast<std::uint8_t>(kind), std::memory_order_release);
-  return Joined{slot, start, std::move(fd)};
+  return Joined{slot, start_at_end(ring, slot, kind), std::move(fd)};
+}
+
+// The writer looks here every half ring. A listener that it sees for the first time must not lie farther back than
+// that, but this thread may have been kept from running between reading the end and saying the kind: then once more.
+RingPoint ListenerTable::start_at_end(const RingMemory& ring, unsigned slot, ListenerKind kind) noexcept {
+  for (;;) {
+    const RingPoint start = ring.published();
+    // Relaxed: the release below publishes it.
+    page_at(slot)->position.store(start.position, std::memory_order_relaxed);
+    // Release: pairs with the acquire in lossless_floor: who sees the kind sees the starting position.
+    kinds_[slot].store(static_cast<std::uint8_t>(kind), std::memory_order_release);
+    // Sequentially consistent, as in lossless_floor: a writer that did not see the kind had not come farther than what
+    // is published now, and goes at most half a ring beyond that until it looks again.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (ring.published().position - start.position <= ring.geometry().data_bytes / 4) return start;
+    kinds_[slot].store(0, std::memory_order_relaxed);  // or the writer would wait for what it has overwritten
+  }
 }
 
 void ListenerTable::leave(unsigned slot) noexcept {
@@ -78,6 +90,8 @@ void ListenerTable::leave(unsigned slot) noexcept {
 }
 
 std::uint64_t ListenerTable::lossless_floor(std::uint64_t end) const noexcept {
+  // What the writer has published comes before its look at who listens: pairs with the fence in start_at_end().
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   std::uint64_t floor = end;
   for (unsigned i = 0; i < kSlots; ++i) {
     // Acquire: pairs with the release in join().

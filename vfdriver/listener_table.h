@@ -57,6 +57,7 @@ class ListenerTable {
  private:
   explicit ListenerTable(std::byte* pages) : pages_(pages) {}
   SlotPage* page_at(unsigned slot) const noexcept;
+  RingPoint start_at_end(const RingMemory& ring, unsigned slot, ListenerKind kind) noexcept;
 
   // One mapping for all pages. A page is replaced in place (MAP_FIXED) and never unmapped while the engine may look.
   std::byte* pages_ = nullptr;

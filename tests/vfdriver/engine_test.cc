@@ -338,6 +338,24 @@ TEST(Engine, WhatIsAboveTheLimitIsTakenWhenAnotherEngineGivesItsClaimBack) {
   EXPECT_EQ(read_indices(reader), (std::vector<std::uint64_t>{0, 1, 2, 3, 4, 5}));
 }
 
+TEST(Engine, FramesHeldBackByTheLimitKeepThePortsStamps) {
+  FrameLimit frames(40);
+  EngineUnderTest t({.limit = &frames});
+  StampingPort port;
+  port.told = {10, 20, 30, 40, 50};
+  auto reader = t.ring.join(ListenerKind::lossless);
+  EXPECT_EQ(frames.claim(38), 38u) << "another engine looks at its queue";
+  EXPECT_EQ(t.engine.burst(port), 2u);
+  frames.settle(38, 0);
+  EXPECT_EQ(t.engine.burst(port), 3u);
+  RecordCursor cursor(reader.peek(65536));
+  FrameView view;
+  for (const std::uint64_t ns : port.told) {
+    ASSERT_TRUE(cursor.next(view));
+    EXPECT_EQ(view.stamp.total_ns(), ns);
+  }
+}
+
 TEST(Engine, DrainTakesWhatTheDeviceHadFinished) {
   EngineUnderTest t;
   t.engine.request_stop();
