@@ -74,7 +74,8 @@ RingPoint ListenerTable::start_at_end(const RingMemory& ring, unsigned slot, Lis
     // Release: pairs with the acquire in lossless_floor: who sees the kind sees the starting position.
     kinds_[slot].store(static_cast<std::uint8_t>(kind), std::memory_order_release);
     // Sequentially consistent, as in lossless_floor: a writer that did not see the kind had not come farther than what
-    // is published now and a burst, and goes at most half a ring beyond that until it looks again.
+    // is published now, a landmark's distance and a record (RingWriter::make_room); it goes half a ring beyond that
+    // until it looks again. All this and the sixteenth below are less than a ring.
     std::atomic_thread_fence(std::memory_order_seq_cst);
     if (ring.published().position - start.position <= ring.geometry().data_bytes / 16) return start;
     kinds_[slot].store(0, std::memory_order_relaxed);  // or the writer would wait for what it has overwritten

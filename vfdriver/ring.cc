@@ -37,6 +37,9 @@ bool RingWriter::make_room(std::uint64_t bytes) noexcept {
   if (position_ == segment_end_) segment_end_ += geometry_.segment_bytes;
   const std::uint64_t padding = padding_before(bytes, segment_end_ - position_);
   const std::uint64_t end = position_ + padding + bytes;
+  // Who joins starts at the published end: ListenerTable::start_at_end() counts on it that this is never farther back
+  // than from one landmark to the next. Relaxed: our own store.
+  if (position_ != memory_.header().position.load(std::memory_order_relaxed)) publish();
   if (end > lossless_until_) {
     // One refusal per burst is enough: a full ring must not make each frame look at every slot.
     if (refused_) return false;
@@ -102,12 +105,18 @@ void RingWriter::set_easy_limit() noexcept {
 void RingWriter::publish() noexcept {
   refused_ = false;
   RingHeader& header = memory_.header();
+  const std::uint64_t turn = header.turn.load(std::memory_order_relaxed) + 1;  // our own store
+  RingMark& end = header.ends[turn % 2];
+  // Release fence: the stores below make an end invalid that may just be read as that of the turn before the last; who
+  // saw any of them also sees the last turn. Pairs with the acquire fence in RingMemory::published.
+  std::atomic_thread_fence(std::memory_order_release);
   // Relaxed: ordered by the release that follows.
-  header.frames_before.store(frames_, std::memory_order_relaxed);
+  end.position.store(position_, std::memory_order_relaxed);
+  end.frame.store(frames_, std::memory_order_relaxed);
+  // Release: who sees the turn sees the end.
+  header.turn.store(turn, std::memory_order_release);
   // Release: the records are visible to whoever sees the position (RingMemory::published and RingReader acquire it).
   header.position.store(position_, std::memory_order_release);
-  // Release: who sees this count sees at least this position.
-  header.frames_after.store(frames_, std::memory_order_release);
 }
 
 void RingWriter::close() noexcept {

@@ -215,16 +215,20 @@ RingMemory& RingMemory::operator=(RingMemory&& other) noexcept {
 RingMemory::~RingMemory() { unmap(); }
 
 RingPoint RingMemory::published() const noexcept {
-  // Bounded: an honest writer publishes once per burst, so a second try nearly always fits; a foreign header may never.
+  // Bounded: only a writer that publishes while we look makes a try fail, and an honest one does so once per burst; a
+  // foreign header may always.
   RingPoint point;
   for (int i = 0; i < 1000; ++i) {
-    // Acquire, in the reverse order of RingWriter::publish: seeing frames_after of a publication, we see its position
-    // or a newer one; and a newer position brings its frames_before with it, which then differs from frames_after.
-    point.frame = header_->frames_after.load(std::memory_order_acquire);
-    // Acquire: pairs with the release of position; the records before it are visible.
-    point.position = header_->position.load(std::memory_order_acquire);
-    // Relaxed: the acquire above keeps this load behind it.
-    if (header_->frames_before.load(std::memory_order_relaxed) == point.frame) break;
+    // Acquire: pairs with the release of the turn in RingWriter::publish; the end and the records before it are
+    // visible.
+    const std::uint64_t turn = header_->turn.load(std::memory_order_acquire);
+    const RingMark& end = header_->ends[turn % 2];
+    // Relaxed: validated below, as in a seqlock.
+    point = {end.position.load(std::memory_order_relaxed), end.frame.load(std::memory_order_relaxed)};
+    // Acquire fence: if either word was already of the turn after the next, the next turn is visible. Pairs with the
+    // release fence in RingWriter::publish.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (header_->turn.load(std::memory_order_relaxed) == turn) break;
   }
   return point;
 }

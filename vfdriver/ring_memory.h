@@ -50,7 +50,7 @@ static_assert(sizeof(RingMark) == 16);
 // First page of the memory. Written by the capture process only; listeners map it read-only.
 struct RingHeader {
   static constexpr char kMagic[8] = {'V', 'I', 'G', 'I', 'A', 'R', 'N', 'G'};
-  static constexpr std::uint32_t kVersion = 2;
+  static constexpr std::uint32_t kVersion = 3;
   enum State : std::uint64_t { running = 1, closed = 2 };
 
   char magic[8];
@@ -64,10 +64,12 @@ struct RingHeader {
 
   // Everything below `reserve` may be overwritten at any moment: bytes before reserve - data_bytes are gone.
   alignas(64) std::atomic<std::uint64_t> reserve;
-  // The published end. frames_before and frames_after are equal when they belong to position (see RingWriter::publish).
-  alignas(64) std::atomic<std::uint64_t> frames_before;
-  std::atomic<std::uint64_t> position;
-  std::atomic<std::uint64_t> frames_after;
+  // The published end.
+  alignas(64) std::atomic<std::uint64_t> position;
+  // The same with its frame: ends[turn % 2], while the writer prepares the other one. So the two belong together also
+  // when the writer is kept from running in the middle of a publication, for however long.
+  std::atomic<std::uint64_t> turn;
+  RingMark ends[2];
   std::atomic<std::uint64_t> state;
   // Of the engine, for listeners: frames, updated once per burst.
   alignas(64) std::atomic<std::uint64_t> taken;
