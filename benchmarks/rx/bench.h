@@ -48,7 +48,7 @@ struct MemoryRun {
 void measure_memory(const MemoryRun& run);
 
 // So many frames through driver and engine and nothing else, for an instruction counter that starts and stops at
-// Engine::burst.
+// counted_step.
 void run_frames(const MemoryRun& run, std::uint64_t frames);
 
 struct SoftnicRun {

@@ -97,32 +97,46 @@ class EngineLoop {
   EngineLoop(std::span<const std::uint16_t> lengths, const MemoryRun& run)
       : device_(lengths),
         writer_(ring_.memory, ring_.listeners),
-        engine_({&device_.queue()}, writer_, clock_, ring_.memory, counters_, {.duplicates = run.duplicates}) {
-    for (unsigned i = 0; i < run.listeners + run.stalled; ++i) listen(i >= run.listeners);
-  }
-  ~EngineLoop() {
-    stop_ = true;
-    for (std::thread& listener : listeners_) listener.join();
-  }
+        engine_({&device_.queue()}, writer_, clock_, ring_.memory, counters_, {.duplicates = run.duplicates}),
+        reading_(run.listeners),
+        stalled_(run.stalled) {}
+  ~EngineLoop() { listeners_leave(); }
   void prepare() { device_.fill(); }
   std::uint64_t step() { return engine_.burst(device_.queue()); }
+  // They come and go, so that the engine with them is compared with itself without them on the same pages.
+  void listeners_join() {
+    for (unsigned i = 0; i < reading_ + stalled_; ++i) listen(i >= reading_);
+  }
+  void listeners_leave() {
+    stop_ = true;
+    for (Listener& listener : listeners_) {
+      listener.thread.join();
+      ring_.listeners.leave(listener.slot);
+    }
+    listeners_.clear();
+    stop_ = false;
+  }
   bool hugepages() const { return ring_.memory.hugepages(); }
 
  private:
+  struct Listener {
+    unsigned slot;
+    std::thread thread;
+  };
   void listen(bool stalled) {
     auto joined = must(ring_.listeners.join(ring_.memory, vf::ListenerKind::overwritable));
-    listeners_.emplace_back(
-        [this, stalled, reader = vf::RingReader::local(ring_.memory, ring_.listeners, joined)]() mutable {
-          while (!stop_) {
-            const auto bytes = stalled ? std::span<const std::byte>{} : reader.peek(256 * 1024);
-            vf::RecordCursor cursor(bytes);
-            vf::FrameView view;
-            std::uint64_t frames = 0;
-            while (cursor.next(view)) ++frames;
-            reader.advance(cursor.consumed(), frames);
-            if (frames == 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
-          }
-        });
+    auto reader = vf::RingReader::local(ring_.memory, ring_.listeners, joined);
+    listeners_.push_back({joined.slot, std::thread([this, stalled, reader = std::move(reader)]() mutable {
+                            while (!stop_) {
+                              const auto bytes = stalled ? std::span<const std::byte>{} : reader.peek(256 * 1024);
+                              vf::RecordCursor cursor(bytes);
+                              vf::FrameView view;
+                              std::uint64_t frames = 0;
+                              while (cursor.next(view)) ++frames;
+                              reader.advance(cursor.consumed(), frames);
+                              if (frames == 0) std::this_thread::sleep_for(std::chrono::microseconds(100));
+                            }
+                          })});
   }
 
   Device device_;
@@ -131,8 +145,9 @@ class EngineLoop {
   vf::Clock clock_;
   hw::CounterFile counters_ = must(hw::CounterFile::create({}, hw::accounts::capture_names()));
   vf::Engine engine_;
+  const unsigned reading_, stalled_;
   std::atomic<bool> stop_{false};
-  std::vector<std::thread> listeners_;
+  std::vector<Listener> listeners_;
 };
 
 // What any engine of this kind must do: move 12 + n bytes from the device's buffers into a ring of that size.
@@ -211,26 +226,34 @@ void measure_memory(const MemoryRun& run) {
   const auto lengths = frame_lengths(run.lengths);
   EngineLoop engine(lengths, run);
   CopyLoop copy(lengths);
-  std::vector<double> rates, limits;
+  std::vector<double> rates, alone, limits;
   const double ticks = ticks_per_second();
   ticks_per_frame(engine, run.seconds / 2);  // once round both rings
   ticks_per_frame(copy, run.seconds / 2);
   for (unsigned i = 0; i < run.runs; ++i) {
+    if (run.listeners + run.stalled > 0) alone.push_back(ticks / ticks_per_frame(engine, run.seconds));
+    engine.listeners_join();
     rates.push_back(ticks / ticks_per_frame(engine, run.seconds));
+    engine.listeners_leave();
     limits.push_back(ticks / ticks_per_frame(copy, run.seconds));
   }
   fmt::print(
-      "{{\"frames_per_second\": [{:.0f}], \"limit\": [{:.0f}], \"ticks_per_second\": {:.0f}, \"hugepages\": {}}}\n",
-      fmt::join(rates, ", "), fmt::join(limits, ", "), ticks, engine.hugepages());
+      "{{\"frames_per_second\": [{:.0f}], \"without_listeners\": [{:.0f}], \"limit\": [{:.0f}], \"ticks_per_second\": "
+      "{:.0f}, \"hugepages\": {}}}\n",
+      fmt::join(rates, ", "), fmt::join(alone, ", "), fmt::join(limits, ", "), ticks, engine.hugepages());
 }
+
+// What is counted: a function that the compiler neither splits nor inlines, as it may Engine::burst.
+[[gnu::noinline, gnu::noclone]] static std::uint64_t counted_step(EngineLoop& engine) { return engine.step(); }
 
 void run_frames(const MemoryRun& run, std::uint64_t frames) {
   const auto lengths = frame_lengths(run.lengths);
   EngineLoop engine(lengths, run);
+  engine.listeners_join();
   while (frames > 0) {
     engine.prepare();
     for (std::uint64_t lap = 0; lap < kLap && frames > 0;) {
-      const std::uint64_t n = engine.step();
+      const std::uint64_t n = counted_step(engine);
       lap += n;
       frames -= std::min(frames, n);
     }
