@@ -108,10 +108,9 @@ bool RingReader::rejoin() noexcept {
     broken_ = true;  // nobody can be lapped that early
     return false;
   }
-  // Half a ring of distance, or a little less: nearer to the writer more is lost than need be, farther away it is lost
-  // again at once.
+  // Half a ring of distance: nearer to the writer more is lost than need be, farther away it is lost again at once.
   RingPoint mark;
-  if (!memory_->read_mark((end - geometry.data_bytes / 2) / geometry.mark_bytes + 1, mark)) return false;
+  if (!memory_->read_mark((end - geometry.data_bytes / 2) / geometry.mark_bytes, mark)) return false;
   if (mark.position < point_.position || mark.frame < point_.frame) {
     broken_ = true;
     return false;

@@ -155,29 +155,6 @@ TEST(Ring, NothingIsSeenBeforePublish) {
   EXPECT_TRUE(reader.finished());
 }
 
-// A thread may lose its processor between any two stores; who asks meanwhile gets the end before.
-TEST(Ring, AnEndThatIsHalfPublishedIsNotSeen) {
-  RingUnderTest ring;
-  for (int published = 0; published < 3; ++published) {
-    RingMark& being_written = ring.memory.header().ends[(ring.memory.header().turn + 1) % 2];
-    being_written.position = 1'000'000;
-    const RingPoint end = ring.memory.published();
-    EXPECT_EQ(end.position, 72u * static_cast<unsigned>(published));
-    EXPECT_EQ(end.frame, static_cast<unsigned>(published));
-    ring.append(60);
-    ring.writer.publish();
-  }
-}
-
-// A listener that joins starts at the published end, so that may not fall far behind in a burst of large frames.
-TEST(Ring, WhatCrossesALandmarkIsPublishedBeforeTheNextRecord) {
-  RingUnderTest ring;
-  for (int i = 0; i < 100; ++i) {
-    ring.append(1500);
-    EXPECT_LE(ring.writer.position() - ring.memory.published().position, kSmall.mark_bytes + 1512);
-  }
-}
-
 TEST(Ring, RecordEndsExactlyOnRingEndAndSegmentEnd) {
   // 64 KiB ring, 128 KiB segments: 128 records of 512 bytes fill the ring to the byte, 256 fill a segment.
   RingUnderTest ring;
@@ -472,27 +449,6 @@ TEST(RingThreads, ListenersSeeEveryFrameOnceOrAnExactGap) {
   EXPECT_EQ(lossless.gap().frames, 0u);
   EXPECT_EQ(quick.frames_read() + quick.gap().frames, kFrames);
   EXPECT_EQ(slow.frames_read() + slow.gap().frames, kFrames);
-}
-
-// Position and frame of an end belong together at each moment: with equal records one tells the other.
-TEST(RingThreads, ThePublishedEndIsOneMoment) {
-  RingUnderTest ring({.data_bytes = 1 << 20, .segment_bytes = 1 << 30, .mark_bytes = 64 * 1024, .max_captured = 1514});
-  std::atomic<bool> stop{false};
-  std::thread watcher([&] {
-    std::uint64_t before = 0;
-    while (!stop) {
-      const RingPoint end = ring.memory.published();
-      ASSERT_EQ(end.position, end.frame * 72);
-      ASSERT_GE(end.frame, before);
-      before = end.frame;
-    }
-  });
-  while (ring.next < 200'000) {
-    for (int i = 0; i < 3; ++i) ring.append(60);
-    ring.writer.publish();
-  }
-  stop = true;
-  watcher.join();
 }
 
 }  // namespace
