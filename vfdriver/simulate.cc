@@ -12,7 +12,6 @@
 #include <thread>
 
 #include "hw/accounts.h"
-#include "vfdriver/aligned_bytes.h"
 #include "vfdriver/block_queue.h"
 #include "vfdriver/cli_values.h"
 #include "vfdriver/engine.h"
@@ -162,44 +161,61 @@ Result<SimulationReport> CaptureSimulation::measure(StopRequest& stop) {
   return report;
 }
 
-// Blocks of whole records, written over and over from one place in memory.
+// A ring full of blocks of whole records, which are written over and over: the disk reads what it would in a capture.
 class BlockSource {
  public:
-  explicit BlockSource(std::uint32_t frame_bytes);
-  std::span<std::byte> memory() const { return {memory_.get(), kBlockBytes}; }
-  std::uint64_t frames() const { return frames_; }
+  static Result<BlockSource> create(const RingGeometry& geometry, std::string_view name, std::uint32_t frame_bytes);
+  std::span<std::byte> memory() const { return {ring_.data(), ring_.geometry().data_bytes}; }
+  // Of the stream's block that begins at this offset.
+  const std::byte* block(std::uint64_t offset) const { return ring_.data() + offset % ring_.geometry().data_bytes; }
+  bool hugepages() const { return ring_.hugepages(); }
+  std::uint64_t frames() const { return frames_; }  // in a block
 
  private:
-  AlignedBytes memory_ = allocate_aligned(kBlockBytes, 4096);
+  BlockSource(RingMemory ring, std::uint32_t frame_bytes);
+
+  RingMemory ring_;
   std::uint64_t frames_ = 0;
 };
 
-BlockSource::BlockSource(std::uint32_t frame_bytes) {
+Result<BlockSource> BlockSource::create(const RingGeometry& geometry, std::string_view name,
+                                        std::uint32_t frame_bytes) {
+  auto ring = RingMemory::create(geometry, name);
+  if (!ring) return ring.error();
+  return BlockSource(std::move(*ring), frame_bytes);
+}
+
+BlockSource::BlockSource(RingMemory ring, std::uint32_t frame_bytes) : ring_(std::move(ring)) {
   std::uint64_t at = 0;
   while (padding_before(kRecordHeader + frame_bytes, kBlockBytes - at) == 0 && at < kBlockBytes) {
     const auto frame = simulated_frame(frame_bytes, static_cast<std::uint16_t>(frames_));
     const RecordHeader header{Stamp::of_ns(1'000'000'000 + frames_), static_cast<std::uint16_t>(frame_bytes),
                               static_cast<std::uint16_t>(frame_bytes)};
-    std::memcpy(memory_.get() + at, &header, sizeof(header));
-    std::copy(frame.begin(), frame.end(), memory_.get() + at + kRecordHeader);
+    std::memcpy(ring_.data() + at, &header, sizeof(header));
+    std::copy(frame.begin(), frame.end(), ring_.data() + at + kRecordHeader);
     at += kRecordHeader + frame_bytes;
     ++frames_;
   }
-  write_padding(memory_.get() + at, kBlockBytes - at);
+  write_padding(ring_.data() + at, kBlockBytes - at);
+  for (at = kBlockBytes; at < memory().size(); at += kBlockBytes) {
+    std::memcpy(ring_.data() + at, ring_.data(), kBlockBytes);
+  }
 }
 
 // Files of blocks, as the RAW store writes them, with nothing before it.
 class BlockSimulation {
  public:
-  BlockSimulation(const CaptureOptions& options, std::uint32_t frame_bytes)
-      : options_(options), source_(frame_bytes), quota_(options.quota), queue_(source_.memory()) {
+  static Result<SimulationReport> run(const CaptureOptions& options, std::uint32_t frame_bytes, StopRequest& stop);
+
+ private:
+  BlockSimulation(const CaptureOptions& options, BlockSource source)
+      : options_(options), source_(std::move(source)), quota_(options.quota), queue_(source_.memory()) {
     report_.way.asynchronous = queue_.asynchronous();
     report_.way.registered = queue_.registered();
     report_.path = options.raw.string();
+    report_.hugepages = source_.hugepages();
   }
-  Result<SimulationReport> run(StopRequest& stop);
-
- private:
+  Result<SimulationReport> measure(StopRequest& stop);
   Result<Done> next_file();
   Result<Done> settle(std::chrono::microseconds wait);
 
@@ -207,11 +223,18 @@ class BlockSimulation {
   BlockSource source_;
   std::deque<std::shared_ptr<RawFile>> writing_;  // files of the blocks in the queue, in its order
   std::shared_ptr<RawFile> file_;
-  std::uint64_t offset_ = 0;
+  std::uint64_t offset_ = 0, written_ = 0;  // in the file; in all
   Quota quota_;
   BlockQueue queue_;
   SimulationReport report_;
 };
+
+Result<SimulationReport> BlockSimulation::run(const CaptureOptions& options, std::uint32_t frame_bytes,
+                                              StopRequest& stop) {
+  auto source = BlockSource::create(options.ring, options.name, frame_bytes);
+  if (!source) return source.error();
+  return BlockSimulation(options, std::move(*source)).measure(stop);
+}
 
 Result<Done> BlockSimulation::next_file() {
   const std::uint64_t bytes = options_.ring.segment_bytes;
@@ -238,7 +261,7 @@ Result<Done> BlockSimulation::settle(std::chrono::microseconds wait) {
   return Done{};
 }
 
-Result<SimulationReport> BlockSimulation::run(StopRequest& stop) {
+Result<SimulationReport> BlockSimulation::measure(StopRequest& stop) {
   std::error_code failed;
   fs::create_directories(options_.raw, failed);
   if (failed) return os_error("create directory " + options_.raw.string(), failed.value());
@@ -258,9 +281,10 @@ Result<SimulationReport> BlockSimulation::run(StopRequest& stop) {
     if (!file_ || offset_ == options_.ring.segment_bytes) {
       if (auto ok = next_file(); !ok) return ok.error();
     }
-    queue_.submit(file_->fd(), source_.memory().data(), kBlockBytes, offset_);
+    queue_.submit(file_->fd(), source_.block(written_), kBlockBytes, offset_);
     writing_.push_back(file_);
     offset_ += kBlockBytes;
+    written_ += kBlockBytes;
     if (auto ok = settle({}); !ok) return ok.error();
   }
   file_->end_at(offset_);
@@ -337,7 +361,7 @@ Result<SimulationReport> simulate(Simulation what, const CaptureOptions& wanted,
   if (auto ok = check_options(what, options, frame_bytes); !ok) return ok.error();
   const std::uint64_t first = options.raw.empty() ? 0 : last_number(options.raw, options.name) + 1;
   auto report = what == Simulation::capture ? CaptureSimulation::run(options, frame_bytes, stop)
-                                            : BlockSimulation(options, frame_bytes).run(stop);
+                                            : BlockSimulation::run(options, frame_bytes, stop);
   if (!options.raw.empty() && !keep) remove_from(options.raw, options.name, first);
   if (!report) return report.error();
   report->what = what;

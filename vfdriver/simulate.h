@@ -14,7 +14,7 @@ namespace vigia::vf {
 
 enum class Simulation {
   capture,  // frames made in memory, at the speed at which the store takes them, through engine and ring into the store
-  store     // blocks of frames from memory to RAW files: the disk as this program sees it
+  store     // blocks of a ring that is full once and for all to RAW files: the disk as this program sees it
 };
 // "capture", "store"; an input error for other words.
 Result<Simulation> parse_simulation(std::string_view word);

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """store: from the ring to the disk. The limit is fio: sequential O_DIRECT writes of blocks of the same size, as many in
 flight, into reserved files of the same size on the same file system, from registered buffers on hugepages to registered
-files; and once more without registering, since it is the disk's mood that decides which is faster. The peers are tcpdump, dumpcap and netsniff-ng, which store what they receive of the same
-frames on a veth pair. VIGIA_BENCH_DIR: a directory on the disk that is meant, with 10 GiB free (default: the temporary
-one)."""
+files. fio has its files before its clock runs and deletes none in that time; ours are created and ended inside, and, but
+for store.ring.quota, none is deleted. Limit and store write in turn, each when the disk is done with what the one before
+left behind; the ratio is the median of the turns' ratios. The peers are tcpdump, dumpcap and netsniff-ng, which store
+what they receive of the same frames on a veth pair. VIGIA_BENCH_DIR: a directory on the disk that is meant, with 30 GiB
+free (default: the temporary one)."""
 import json
 import os
 import resource
@@ -22,14 +24,33 @@ FILE_BYTES = 2 * GIB  # of a RAW file
 WAYS = {"plain": [], "registered": ["--fixedbufs=1", "--registerfiles=1", "--mem=shmhuge"]}
 
 
+def room(folder, seconds):
+    """Bytes of whole files: more than a disk takes in that time, but not more than it has."""
+    return max(2, min(5 * seconds * GIB, shutil.disk_usage(folder).free // 2) // FILE_BYTES) * FILE_BYTES
+
+
+def settle(folder):
+    """Until the disk has done what deleted files left behind: a file system that tells it what is free keeps it busy."""
+    os.sync()
+    major, minor = (number(os.stat(folder).st_dev) for number in (os.major, os.minor))
+    file = f"/sys/dev/block/{major}:{minor}/stat"
+    before, quiet, end = None, 0, time.monotonic() + 10
+    while os.path.exists(file) and quiet < 5 and time.monotonic() < end:
+        with open(file, encoding="ascii") as f:
+            now = f.read()
+        in_flight = int(now.split()[8])
+        quiet = quiet + 1 if now == before and in_flight == 0 else 0
+        before = now
+        time.sleep(0.03)
+
+
 def fio(folder, seconds, way):
     """GiB/s into space that was never written, as a capture's, and the CPU time of it in cores."""
-    # More than it can write in that time, but not more than the disk has.
-    files = max(1, min(4 * seconds * GIB, shutil.disk_usage(folder).free // 2) // FILE_BYTES)
+    settle(folder)
     done = subprocess.run(
         ["fio", "--name=limit", f"--directory={folder}", "--rw=write", "--bs=1M", "--direct=1", "--ioengine=io_uring",
-         f"--iodepth={DEPTH}", f"--nrfiles={files}", f"--filesize={FILE_BYTES}", "--file_service_type=sequential",
-         "--fallocate=native", f"--runtime={seconds}", "--output-format=json", *WAYS[way]],
+         f"--iodepth={DEPTH}", f"--nrfiles={room(folder, seconds) // FILE_BYTES}", f"--filesize={FILE_BYTES}",
+         "--file_service_type=sequential", "--fallocate=native", f"--runtime={seconds}", "--output-format=json", *WAYS[way]],
         capture_output=True, text=True, check=False)
     for file in os.listdir(folder):
         if file.startswith("limit."):
@@ -40,51 +61,69 @@ def fio(folder, seconds, way):
     return job["write"]["bw_bytes"] / GIB, (job["usr_cpu"] + job["sys_cpu"]) / 100
 
 
-def simulate(context, what, folder, seconds):
-    done = subprocess.run([context.bin("vigia-capture"), "run", "--simulate", what, "--raw", f"{folder}/raw", "--for",
-                           f"{seconds}s", "--stats-json", "-"], capture_output=True, text=True, check=False)
+def simulate(context, what, folder, seconds, quota=None):
+    """GiB/s, the CPU time of the store's thread in cores, and the report. quota: of files; None: nothing is deleted."""
+    quota = quota * FILE_BYTES if quota else room(folder, seconds)
+    settle(folder)
+    done = subprocess.run([context.bin("vigia-capture"), "run", "--simulate", what, "--raw", f"{folder}/raw", "--quota",
+                           str(quota), "--for", f"{seconds}s", "--stats-json", "-"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"vigia-capture run --simulate {what} failed ({done.returncode}):\n{done.stderr}")
-    return json.loads(done.stdout)
+    run = json.loads(done.stdout)
+    return run["disk_bytes"] / run["seconds"] / GIB, run["store_cpu_seconds"] / run["seconds"], run
+
+
+def busy_seconds():
+    """CPU time of the whole machine: interrupts and the kernel's workers too."""
+    with open("/proc/stat", encoding="ascii") as f:
+        user, nice, system, _, _, irq, softirq = (int(word) for word in f.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def unreserved(context, folder, seconds):
+    with Hugepages(-HUGEPAGES):
+        return simulate(context, "capture", folder, seconds)
+
+
+# The store as it is, with no hugepages reserved, deleting, and the disk as its own writes find it.
+RUNS = {"store.ring": lambda *where: simulate(where[0], "capture", *where[1:]),
+        "store.ring.unreserved": unreserved,
+        "store.ring.quota": lambda *where: simulate(where[0], "capture", *where[1:], quota=2),
+        "store.blocks": lambda *where: simulate(where[0], "store", *where[1:])}
 
 
 def ring_to_disk(context):
-    """Limit and store in turn, so that what else the machine does meets both."""
-    if not shutil.which("fio"):
-        sys.exit("fio is missing: apt-get install fio")
-    seconds = 2 if context.quick else 5
-    ways = [way for way in WAYS if way == "plain" or os.geteuid() == 0]  # hugepages take root
-    limit, limit_cpu = {way: [] for way in ways}, {way: [] for way in ways}
-    rates, small, cpu, blocks, lost = [], [], [], [], 0
+    seconds, turns = (1, context.runs) if context.quick else (3, 2 * context.runs)
+    fio_way = "registered" if os.geteuid() == 0 else "plain"  # hugepages take root
+    limit, limit_cpu, seen, machine = [], [], {name: [] for name in RUNS}, []
     with tempfile.TemporaryDirectory(dir=os.environ.get("VIGIA_BENCH_DIR")) as folder, Hugepages():
-        for turn in range(context.runs):
-            for limit_way in ways if turn % 2 == 0 else reversed(ways):
-                rate, share = fio(folder, seconds, limit_way)
-                limit[limit_way].append(rate)
-                limit_cpu[limit_way].append(share)
-            run = simulate(context, "capture", folder, seconds)
-            rates.append(run["disk_bytes"] / run["seconds"] / GIB)
-            cpu.append(run["store_cpu_seconds"] / run["seconds"])
-            lost += run["lost"]
-            way, huge = run["store"], run["hugepages"]
-            with Hugepages(-HUGEPAGES):
-                run = simulate(context, "capture", folder, seconds)
-            small.append(run["disk_bytes"] / run["seconds"] / GIB)
-            run = simulate(context, "store", folder, seconds)
-            blocks.append(run["disk_bytes"] / run["seconds"] / GIB)
-    best = max(ways, key=lambda name: context.spread(limit[name])[0])
-    median, mad = context.spread(limit[best])
-    reference = {"reference": f"fio, 1 MiB O_DIRECT writes, {DEPTH} in flight, {best}", "reference_median": round(median, 3),
-                 "reference_mad": round(mad, 3), "fio": {name: round(context.spread(limit[name])[0], 3) for name in ways},
-                 "goal": 0.95}
-    for name, values, extra in (("store.ring", rates, {"lost": lost, "way": way, "hugepages": huge}),
-                                ("store.ring.small_pages", small, {}), ("store.blocks", blocks, {})):
-        median, mad = context.spread(values)
-        yield {"name": name, "unit": "GiB/s", "runs": context.runs, "median": round(median, 3), "mad": round(mad, 3)} | extra | reference
-    median, mad = context.spread(cpu)
-    yield {"name": "store.cpu", "unit": "cores", "runs": context.runs, "median": round(median, 3), "mad": round(mad, 3),
+        for turn in range(turns):
+            # The disk's mood changes from second to second: the limit is next to what is compared with it, on either side.
+            for name in ["fio", *RUNS] if turn % 2 == 0 else [*reversed(RUNS), "fio"]:
+                if name == "fio":
+                    rate, cpu = fio(folder, seconds, fio_way)
+                    limit.append(rate)
+                    limit_cpu.append(cpu)
+                    continue
+                before, begin = busy_seconds(), time.monotonic()
+                seen[name].append(RUNS[name](context, folder, seconds))
+                if name == "store.ring":
+                    machine.append((busy_seconds() - before) / (time.monotonic() - begin))
+    median, mad = context.spread(limit)
+    reference = {"reference": f"fio, 1 MiB O_DIRECT writes, {DEPTH} in flight, {fio_way}", "reference_median": round(median, 3),
+                 "reference_mad": round(mad, 3)}
+    for name, runs in seen.items():
+        median, mad = context.spread([rate for rate, _, _ in runs])
+        ratio, ratio_mad = context.spread([run[0] / rate for run, rate in zip(runs, limit)])
+        goal = {"goal": 0.95} if name == "store.ring" else {}
+        report = runs[-1][2]
+        yield {"name": name, "unit": "GiB/s", "runs": turns, "median": round(median, 3), "mad": round(mad, 3),
+               "ratio": round(ratio, 3), "ratio_mad": round(ratio_mad, 3), "lost": sum(run["lost"] for _, _, run in runs),
+               "way": report["store"], "hugepages": report["hugepages"]} | goal | reference
+    median, mad = context.spread([cpu for _, cpu, _ in seen["store.ring"]])
+    yield {"name": "store.cpu", "unit": "cores", "runs": turns, "median": round(median, 3), "mad": round(mad, 3),
            "reference": "half a core", "reference_median": 0.5, "lower_is_better": True,
-           "fio_cores": round(context.spread(limit_cpu[best])[0], 3)}
+           "machine_cores": round(context.spread(machine)[0], 3), "fio_cores": round(context.spread(limit_cpu)[0], 3)}
 
 
 HUGEPAGES = 160  # of 2 MiB: a ring of 256 MiB, and fio's blocks
