@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +20,9 @@ namespace {
 
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kHugePage = 2u << 20;
+#ifndef MADV_COLLAPSE  // Linux 6.1
+constexpr int MADV_COLLAPSE = 25;
+#endif
 // An upper bound against nonsense; far beyond any machine's memory for one queue.
 constexpr std::uint64_t kMaxDataBytes = 1ull << 40;
 constexpr std::uint64_t kMaxSegmentBytes = 1ull << 44;
@@ -37,6 +42,9 @@ Layout layout_of(const RingGeometry& g, std::uint64_t page_bytes) {
   const std::uint64_t data_offset = round_up(mark_offset + marks_of(g) * sizeof(RingMark), page_bytes);
   return {mark_offset, data_offset, data_offset + g.data_bytes};
 }
+
+// To which the data are aligned, whether on hugepages or not.
+std::uint64_t page_bytes_of(const RingGeometry& g) { return g.data_bytes % kHugePage == 0 ? kHugePage : kPage; }
 
 // A memfd of `total` bytes whose pages all exist, so that the engine never faults on an empty pool.
 Result<Fd> new_memory(std::string_view name, std::uint64_t total, bool huge) {
@@ -89,18 +97,18 @@ Result<Done> validate(const RingGeometry& g) {
 
 Result<RingMemory> RingMemory::create(const RingGeometry& geometry, std::string_view name) {
   if (auto ok = validate(geometry); !ok) return ok.error();
-  std::uint64_t page_bytes = kHugePage;
-  Layout layout = layout_of(geometry, page_bytes);
-  Result<Fd> fd = geometry.data_bytes % kHugePage == 0 ? new_memory(name, layout.total, true)
-                                                       : Result<Fd>(work_error("not a multiple of 2 MiB"));
-  if (!fd) {
-    page_bytes = kPage;
-    layout = layout_of(geometry, page_bytes);
-    fd = new_memory(name, layout.total, false);
-    if (!fd) return fd.error();
-  }
+  const std::uint64_t page_bytes = page_bytes_of(geometry);
+  const Layout layout = layout_of(geometry, page_bytes);
+  Result<Fd> fd = page_bytes == kHugePage ? new_memory(name, layout.total, true)
+                                          : Result<Fd>(work_error("not a multiple of 2 MiB"));
+  const bool reserved = static_cast<bool>(fd);
+  if (!reserved) fd = new_memory(name, layout.total, false);
+  if (!fd) return fd.error();
   RingMemory ring(std::move(*fd), geometry, marks_of(geometry), page_bytes);
   if (auto ok = ring.map(layout.mark_offset, layout.data_offset, true); !ok) return ok.error();
+  // Without reserved hugepages the kernel may still find some (each copy has a page table of its own).
+  ring.huge_ =
+      reserved || (page_bytes == kHugePage && ::madvise(ring.data_, 2 * geometry.data_bytes, MADV_COLLAPSE) == 0);
   // Our own mapping above stays writable; every later one, here or elsewhere, is read-only, and the size is fixed.
   if (::fcntl(ring.fd(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | kSealFutureWrite) != 0) {
     return os_error("seal the capture ring against writers and resizing (needs Linux 5.1)");
@@ -135,8 +143,11 @@ Result<RingMemory> RingMemory::open(Fd fd) {
   if (::fstat(fd.get(), &st) != 0) return os_error("size of capture ring");
   const auto size = static_cast<std::uint64_t>(st.st_size);
   if (size < kPage) return refuse("too small for a header");
-  const auto page_bytes = static_cast<std::uint64_t>(st.st_blksize) >= kHugePage ? kHugePage : kPage;
-  void* page = ::mmap(nullptr, page_bytes, PROT_READ, MAP_SHARED, fd.get(), 0);
+  // Not st_blksize: where the kernel gives shared memory hugepages by itself, that of ordinary memory is 2 MiB too.
+  struct statfs system {};
+  const bool huge = ::fstatfs(fd.get(), &system) == 0 && system.f_type == HUGETLBFS_MAGIC;
+  const std::uint64_t head_bytes = huge ? kHugePage : kPage;
+  void* page = ::mmap(nullptr, head_bytes, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (page == MAP_FAILED) return os_error("map the header of the capture ring");
   // SAFETY: a page is mapped, a header is smaller, and every bit pattern is a valid header of plain integers.
   const auto* h = static_cast<const RingHeader*>(page);
@@ -144,18 +155,20 @@ Result<RingMemory> RingMemory::open(Fd fd) {
   const std::uint32_t version = h->version, mark_count = h->mark_count;
   const std::uint64_t mark_offset = h->mark_offset, data_offset = h->data_offset;
   const RingGeometry geometry{h->data_bytes, h->segment_bytes, h->mark_bytes, h->max_captured};
-  ::munmap(page, page_bytes);
+  ::munmap(page, head_bytes);
   if (!ours) return refuse("no ring magic");
   if (version != RingHeader::kVersion)
     return refuse(fmt::format("ring version {}, not {}", version, RingHeader::kVersion));
   if (auto ok = validate(geometry); !ok) return refuse(ok.error().text);
+  const std::uint64_t page_bytes = page_bytes_of(geometry);
   const Layout expected = layout_of(geometry, page_bytes);
-  if (mark_count != marks_of(geometry) || mark_offset != expected.mark_offset || data_offset != expected.data_offset ||
-      size != expected.total) {
+  if ((huge && page_bytes != kHugePage) || mark_count != marks_of(geometry) || mark_offset != expected.mark_offset ||
+      data_offset != expected.data_offset || size != expected.total) {
     return refuse("its parts do not add up to its size");
   }
   RingMemory ring(std::move(fd), geometry, mark_count, page_bytes);
   if (auto ok = ring.map(mark_offset, data_offset, false); !ok) return ok.error();
+  ring.huge_ = huge;
   return ring;
 }
 
@@ -199,6 +212,7 @@ RingMemory::RingMemory(RingMemory&& other) noexcept
       geometry_(other.geometry_),
       mark_count_(other.mark_count_),
       page_bytes_(other.page_bytes_),
+      huge_(other.huge_),
       control_bytes_(other.control_bytes_),
       header_(std::exchange(other.header_, nullptr)),
       marks_(std::exchange(other.marks_, nullptr)),

@@ -91,8 +91,9 @@ struct RingPoint {
 // afterwards changes no size.
 class RingMemory {
  public:
-  // New zero-filled memory, all pages present; hugepages of 2 MiB if the system has them, else ordinary pages. Sealed:
-  // it never changes size, and no other process can map it writable.
+  // New zero-filled memory, all pages present; hugepages of 2 MiB if some are reserved or (Linux 6.1) the kernel
+  // finds some now, which takes milliseconds per MiB; else ordinary pages. Sealed: it never changes size, and no other
+  // process can map it writable.
   static Result<RingMemory> create(const RingGeometry& geometry, std::string_view name);
   // Maps the memory of another process read-only. Foreign bytes: refuses whatever is not a consistent ring.
   static Result<RingMemory> open(Fd fd);
@@ -107,7 +108,7 @@ class RingMemory {
   RingMark& mark(std::uint64_t block) const noexcept { return marks_[block % mark_count_]; }
   std::byte* data() const noexcept { return data_; }
   int fd() const noexcept { return fd_.get(); }
-  bool hugepages() const noexcept { return page_bytes_ > 4096; }
+  bool hugepages() const noexcept { return huge_; }
 
   // The published end of the stream.
   RingPoint published() const noexcept;
@@ -124,7 +125,8 @@ class RingMemory {
   Fd fd_;
   RingGeometry geometry_;
   std::uint32_t mark_count_ = 0;
-  std::uint64_t page_bytes_ = 4096;
+  std::uint64_t page_bytes_ = 4096;  // alignment of the data
+  bool huge_ = false;
   std::uint64_t control_bytes_ = 0;
   RingHeader* header_ = nullptr;
   RingMark* marks_ = nullptr;
