@@ -46,19 +46,48 @@ Layout layout_of(const RingGeometry& g, std::uint64_t page_bytes) {
 // To which the data are aligned, whether on hugepages or not.
 std::uint64_t page_bytes_of(const RingGeometry& g) { return g.data_bytes % kHugePage == 0 ? kHugePage : kPage; }
 
-// A memfd of `total` bytes whose pages all exist, so that the engine never faults on an empty pool.
-Result<Fd> new_memory(std::string_view name, std::uint64_t total, bool huge) {
+// The kernel's hugepages for the data of a new memfd, where it finds any: while the memory is empty, so that it has
+// nothing to copy. Bounded, for it may have to move others' pages first.
+bool find_hugepages(int fd, const Layout& layout) {
+  constexpr std::uint64_t kPiece = 16 * kHugePage;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  const std::uint64_t size = layout.total - layout.data_offset;
+  void* range = ::mmap(nullptr, size + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (range == MAP_FAILED) return false;
+  // SAFETY: the rounded address and `size` bytes from it lie in the range just reserved.
+  auto* data = reinterpret_cast<std::byte*>(round_up(reinterpret_cast<std::uintptr_t>(range), kHugePage));
+  bool found = ::mmap(data, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+                      static_cast<off_t>(layout.data_offset)) != MAP_FAILED;
+  for (std::uint64_t at = 0; found && at < size; at += kPiece) {
+    const std::uint64_t piece = std::min(kPiece, size - at);
+    // A page in each: the kernel makes no hugepage of nothing.
+    for (std::uint64_t page = 0; page < piece; page += kHugePage) data[at + page] = std::byte{0};
+    found = ::madvise(data + at, piece, MADV_COLLAPSE) == 0 && std::chrono::steady_clock::now() < deadline;
+  }
+  ::munmap(range, size + kHugePage);
+  return found;
+}
+
+// A memfd whose pages all exist, so that the engine never faults on an empty pool.
+struct NewMemory {
+  Fd fd;
+  bool huge;
+};
+Result<NewMemory> new_memory(std::string_view name, const Layout& layout, std::uint64_t page_bytes, bool reserved) {
   const std::string label = "vigia-ring-" + std::string(name);
-  Fd fd{::memfd_create(label.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? unsigned{MFD_HUGETLB} : 0u))};
-  const std::string what = fmt::format("make a capture ring of {} MiB", total >> 20);
+  Fd fd{::memfd_create(label.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING | (reserved ? unsigned{MFD_HUGETLB} : 0u))};
+  const std::string what = fmt::format("make a capture ring of {} MiB", layout.total >> 20);
   if (!fd) return os_error(what);
-  if (::ftruncate(fd.get(), static_cast<off_t>(total)) != 0 ||
-      ::fallocate(fd.get(), 0, 0, static_cast<off_t>(total)) != 0) {
+  const auto size = static_cast<off_t>(layout.total);
+  bool made = ::ftruncate(fd.get(), size) == 0;
+  const bool huge = made && (reserved || (page_bytes == kHugePage && find_hugepages(fd.get(), layout)));
+  made = made && ::fallocate(fd.get(), 0, 0, size) == 0;
+  if (!made) {
     Error error = os_error(what);
     error.text += "; ask for a smaller --ring or free memory";
     return error;
   }
-  return fd;
+  return NewMemory{std::move(fd), huge};
 }
 
 void copy_text(char* to, std::size_t room, std::string_view text) {
@@ -99,16 +128,15 @@ Result<RingMemory> RingMemory::create(const RingGeometry& geometry, std::string_
   if (auto ok = validate(geometry); !ok) return ok.error();
   const std::uint64_t page_bytes = page_bytes_of(geometry);
   const Layout layout = layout_of(geometry, page_bytes);
-  Result<Fd> fd = page_bytes == kHugePage ? new_memory(name, layout.total, true)
-                                          : Result<Fd>(work_error("not a multiple of 2 MiB"));
-  const bool reserved = static_cast<bool>(fd);
-  if (!reserved) fd = new_memory(name, layout.total, false);
-  if (!fd) return fd.error();
-  RingMemory ring(std::move(*fd), geometry, marks_of(geometry), page_bytes);
+  Result<NewMemory> memory = page_bytes == kHugePage ? new_memory(name, layout, page_bytes, true)
+                                                     : Result<NewMemory>(work_error("not a multiple of 2 MiB"));
+  if (!memory) memory = new_memory(name, layout, page_bytes, false);
+  if (!memory) return memory.error();
+  RingMemory ring(std::move(memory->fd), geometry, marks_of(geometry), page_bytes);
   if (auto ok = ring.map(layout.mark_offset, layout.data_offset, true); !ok) return ok.error();
-  // Without reserved hugepages the kernel may still find some (each copy has a page table of its own).
-  ring.huge_ =
-      reserved || (page_bytes == kHugePage && ::madvise(ring.data_, 2 * geometry.data_bytes, MADV_COLLAPSE) == 0);
+  ring.huge_ = memory->huge;
+  // Each copy has page tables of its own; where the hugepages were reserved this does nothing.
+  if (ring.huge_) (void)::madvise(ring.data_, 2 * geometry.data_bytes, MADV_COLLAPSE);
   // Our own mapping above stays writable; every later one, here or elsewhere, is read-only, and the size is fixed.
   if (::fcntl(ring.fd(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | kSealFutureWrite) != 0) {
     return os_error("seal the capture ring against writers and resizing (needs Linux 5.1)");

@@ -91,9 +91,9 @@ struct RingPoint {
 // afterwards changes no size.
 class RingMemory {
  public:
-  // New zero-filled memory, all pages present; hugepages of 2 MiB if some are reserved or (Linux 6.1) the kernel
-  // finds some now, which takes milliseconds per MiB; else ordinary pages. Sealed: it never changes size, and no other
-  // process can map it writable.
+  // New zero-filled memory, all pages present; hugepages of 2 MiB if some are reserved or the kernel (Linux 6.1) finds
+  // enough within half a second, else ordinary pages. Sealed: it never changes size, and no other process can map it
+  // writable.
   static Result<RingMemory> create(const RingGeometry& geometry, std::string_view name);
   // Maps the memory of another process read-only. Foreign bytes: refuses whatever is not a consistent ring.
   static Result<RingMemory> open(Fd fd);
