@@ -116,6 +116,7 @@ TEST_F(PacketPort, TheKernelsStampsAreOfTheMomentNotOfTheBlock) {
   }
   EXPECT_EQ(n, 3u);
   EXPECT_THAT(must(device_->info()).stamps, ::testing::HasSubstr("CLOCK_REALTIME"));
+  EXPECT_EQ(must(device_->info()).engine_stamps, "packet:va,stamps=engine");
 }
 
 TEST_F(PacketPort, TheEngineStampsOnWish) {

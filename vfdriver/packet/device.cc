@@ -226,7 +226,10 @@ Result<PortInfo> Device::info() {
   info.link_up = interface_.link_up();
   info.link_mbps = interface_.link_mbps();
   info.interrupts = true;
-  if (stamps_ == Stamps::kernel) info.stamps = "the kernel's CLOCK_REALTIME as it took each frame from its driver";
+  if (stamps_ == Stamps::kernel) {
+    info.stamps = "the kernel's CLOCK_REALTIME as it took each frame from its driver";
+    info.engine_stamps = fmt::format("packet:{},stamps=engine", interface_.name());
+  }
   return info;
 }
 
