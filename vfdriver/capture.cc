@@ -83,10 +83,20 @@ Result<Prepared> prepare(const CaptureOptions& options, unsigned queues) {
   return prepared;
 }
 
+// A wish that would not be followed must not look as if it were.
+Result<Done> check_clock(const ClockOptions& clock, const PortInfo& port) {
+  if (clock.asked.empty() || port.stamps.empty()) return Done{};
+  return input_error(fmt::format(
+      "clock \"{}\" is asked for, but the frames of {} carry stamps of the port's own: {}; leave the clock's options "
+      "away, or have the engine stamp the frames: --device {}",
+      clock.asked, port.device, port.stamps, port.engine_stamps));
+}
+
 Result<Done> capture_into(Prepared prepared, const CaptureOptions& options, StopRequest& stop, VfDevice& device,
                           CaptureObserver* observer) {
   const auto info = device.info();
   if (!info) return info.error();
+  if (auto ok = check_clock(options.clock, *info); !ok) return ok;
   prepared.clock->stamped_by_port(info->stamps);
   std::vector<RingMemory>& rings = prepared.rings;
   if (device.queues() < rings.size()) {

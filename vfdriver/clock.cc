@@ -80,6 +80,7 @@ Result<ClockOptions> parse_clock_options(std::string_view text) {
         text, why));
   };
   ClockOptions options;
+  options.asked = text;
   std::string_view rest = text;
   for (bool first = true; first || !rest.empty(); first = false) {
     const std::size_t comma = std::min(rest.find(','), rest.size());

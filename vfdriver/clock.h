@@ -76,6 +76,7 @@ struct ClockOptions {
   ClockPolicy policy = ClockPolicy::hybrid;
   std::optional<TickSource> ticks;  // empty: the best of this machine
   std::filesystem::path reference;  // a PTP device, /dev/ptp0; empty: CLOCK_REALTIME
+  std::string asked = {};           // the words that somebody wished for; empty: nobody did
 };
 // "POLICY[,ticks=tsc|monotonic][,reference=/dev/ptpN]": "hybrid", "kpt,reference=/dev/ptp0". Input errors.
 Result<ClockOptions> parse_clock_options(std::string_view text);

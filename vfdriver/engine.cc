@@ -14,7 +14,7 @@ constexpr unsigned kIdleLooks = 1000;
 // A bound on every sleep: also how late a stop request is seen, and a lost interrupt costs no more than this.
 constexpr std::chrono::microseconds kMaxSleep{1000};
 // The same for an engine that nothing but a stop request can keep waiting.
-constexpr std::chrono::microseconds kLongSleep{20'000};
+constexpr std::chrono::microseconds kLongSleep{50'000};
 // Empty looks between two promises of an engine that stays awake: about a microsecond.
 constexpr unsigned kPromiseLooks = 32;
 // Buckets of the table of duplicates that an engine looks at before it sleeps: all of them within a second or two.

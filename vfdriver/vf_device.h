@@ -61,6 +61,7 @@ struct PortInfo {
   unsigned link_mbps = 0;            // 0: unknown
   std::optional<bool> link_enabled;  // the administrator's word on this VF; empty: the PF does not tell
   std::string stamps;                // how the port stamps frames itself, in words; empty: it does not
+  std::string engine_stamps;         // how to have the engine stamp them instead, in words
   std::string multicast_mode;        // as granted: "multi"; empty: the PF does not tell
   bool interrupts = false;
   std::optional<std::array<std::uint8_t, 128>> reta;    // empty: the PF does not show it

@@ -155,6 +155,26 @@ TEST(Capture, WrongOptionsAreInputErrors) {
   EXPECT_NE(says([](O& o) { o.ring.data_bytes = 1000; }).find("ring"), std::string::npos);
 }
 
+TEST(Capture, AClockThatThePortsOwnStampsWouldReplaceIsRefused) {
+  CaptureUnderTest capture;
+  capture.options.clock = must(parse_clock_options("kpt,ticks=monotonic"));
+  capture.device.stamps = "the kernel's";
+  const auto refused = run_capture(capture.options, capture.stop, capture.device);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().exit_status(), 2);
+  for (const char* part : {"kpt,ticks=monotonic", "fake:0", "the kernel's", "--device fake:0,stamps=engine"}) {
+    EXPECT_NE(refused.error().text.find(part), std::string::npos) << part << ": " << refused.error().text;
+  }
+  // Nobody asked: the port's stamps are taken. And a port without stamps takes any clock.
+  for (const bool stamped : {true, false}) {
+    CaptureUnderTest fine;
+    if (stamped) fine.device.stamps = "the kernel's";
+    if (!stamped) fine.options.clock = capture.options.clock;
+    fine.start();
+    EXPECT_TRUE(fine.finish()) << stamped;
+  }
+}
+
 TEST(CliValues, Sizes) {
   const std::pair<const char*, std::uint64_t> good[] = {
       {"0", 0},           {"4096", 4096}, {"1K", 1024}, {"256M", 256u << 20}, {"2GiB", 2ull << 30},

@@ -77,6 +77,7 @@ class FakeDevice final : public VfDevice {
   std::atomic<unsigned> granted;
   std::atomic<Health> state{Health::good};
   unsigned starts = 0, stops = 0, failing_starts = 0;
+  std::string stamps;  // what it says of stamps of its own
 
   unsigned queues() const override { return granted; }
   RxPort& queue(unsigned i) override { return ports[i]; }
@@ -102,6 +103,8 @@ class FakeDevice final : public VfDevice {
     info.driver = "fakevf";
     info.api = "1.5";
     info.queues = granted;
+    info.stamps = stamps;
+    info.engine_stamps = stamps.empty() ? "" : "fake:0,stamps=engine";
     return info;
   }
 };

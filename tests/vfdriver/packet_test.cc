@@ -116,6 +116,7 @@ TEST_F(PacketPort, TheKernelsStampsAreOfTheMomentNotOfTheBlock) {
   }
   EXPECT_EQ(n, 3u);
   EXPECT_THAT(must(device_->info()).stamps, ::testing::HasSubstr("CLOCK_REALTIME"));
+  EXPECT_EQ(must(device_->info()).engine_stamps, "packet:va,stamps=engine");
 }
 
 TEST_F(PacketPort, TheEngineStampsOnWish) {
@@ -129,7 +130,7 @@ TEST_F(PacketPort, TheEngineStampsOnWish) {
 
 TEST_F(PacketPort, DropsOfTheKernelAreCountedAndTheSumHolds) {
   open();
-  constexpr std::uint64_t kSent = 8000;
+  constexpr std::uint64_t kSent = 16000;
   for (std::uint64_t i = 0; i < kSent; ++i) ASSERT_TRUE(sender_->send(frame_of(i, 1514)));
   const auto taken = take(kSent, 500ms);
   ASSERT_TRUE(device_->stop());

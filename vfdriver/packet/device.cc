@@ -37,7 +37,7 @@ struct Shape {
 };
 constexpr Shape shape_for(Stamps stamps) {
   // A frame that the engine stamps must not wait long for that.
-  return stamps == Stamps::engine ? Shape{256 * 1024, 2, 4} : Shape{1024 * 1024, 20, 8};
+  return stamps == Stamps::engine ? Shape{256 * 1024, 2, 4} : Shape{2048 * 1024, 20, 8};
 }
 // How much later than its time a block may be handed over: kernels before 6.18 count in jiffies of up to 10 ms.
 constexpr milliseconds kTimerSlack{38};
@@ -226,7 +226,10 @@ Result<PortInfo> Device::info() {
   info.link_up = interface_.link_up();
   info.link_mbps = interface_.link_mbps();
   info.interrupts = true;
-  if (stamps_ == Stamps::kernel) info.stamps = "the kernel's CLOCK_REALTIME as it took each frame from its driver";
+  if (stamps_ == Stamps::kernel) {
+    info.stamps = "the kernel's CLOCK_REALTIME as it took each frame from its driver";
+    info.engine_stamps = fmt::format("packet:{},stamps=engine", interface_.name());
+  }
   return info;
 }
 
