@@ -9,6 +9,7 @@
 #include "tests/vfdriver/ring_fixture.h"
 #include "tests/vfdriver/temp_dir.h"
 #include "vfdriver/vf_device.h"
+#include "vfdriver/virtio/queue_memory.h"
 #include "vfdriver/virtio/rx_queue.h"
 
 namespace vigia::vf::virtio {
@@ -28,28 +29,36 @@ TEST(VirtioRing, NoElementOfASplitRingLiesInTwoPages) {
 }
 
 // A split ring whose device side the test writes by hand.
-struct SplitRig {
-  explicit SplitRig(bool mergeable = true)
-      : queue(ring, kSize, buffers, Buffers{hw::Iova{0}, kBuffer, kBuffer}, mergeable, false, Signals{}, gone) {
+template <unsigned Size>
+struct SplitRigOf {
+  explicit SplitRigOf(bool mergeable = true)
+      : queue(ring, Size, buffers, Buffers{hw::Iova{0}, kBuffer, kBuffer}, mergeable, false, Signals{}, gone) {
     queue.fill();
   }
   void use(std::uint32_t id, std::uint32_t length, std::uint16_t pieces = 1) {
-    const auto parts = hw::virtio::parts_of(kSize, false);
+    const auto parts = hw::virtio::parts_of(Size, false);
     const hw::virtio::UsedElement element{id, length};
-    std::memcpy(ring.data() + parts.device + 4 + 8 * (used % kSize), &element, 8);
-    if (id < kSize) std::memcpy(buffers.data() + id * kBuffer + 10, &pieces, 2);
+    std::memcpy(ring.data() + parts.device + 4 + 8 * (used % Size), &element, 8);
+    if (id < Size) std::memcpy(buffers.data() + id * kBuffer + 10, &pieces, 2);
     ++used;
   }
-  void publish() { std::memcpy(ring.data() + hw::virtio::parts_of(kSize, false).device + 2, &used, 2); }
+  void publish() { std::memcpy(ring.data() + hw::virtio::parts_of(Size, false).device + 2, &used, 2); }
+  // What the driver has said to have given in all.
+  std::uint16_t given() const {
+    std::uint16_t index = 0;
+    std::memcpy(&index, ring.data() + hw::virtio::parts_of(Size, false).driver + 2, 2);
+    return index;
+  }
   std::size_t receive(std::size_t room = 32) { return queue.receive(std::span(out).first(room)); }
 
-  std::vector<std::byte> ring = std::vector<std::byte>(hw::virtio::parts_of(kSize, false).bytes),
-                         buffers = std::vector<std::byte>(kSize * kBuffer);
+  std::vector<std::byte> ring = std::vector<std::byte>(hw::virtio::parts_of(Size, false).bytes),
+                         buffers = std::vector<std::byte>(Size * kBuffer);
   std::atomic<bool> gone{false};
   RxQueue<SplitRing> queue;
   std::array<RxSegment, 32> out{};
   std::uint16_t used = 0;
 };
+using SplitRig = SplitRigOf<kSize>;
 
 TEST(VirtioRx, BrokenRulesEndTheQueueAndSayWhich) {
   struct Case {
@@ -76,6 +85,51 @@ TEST(VirtioRx, BrokenRulesEndTheQueueAndSayWhich) {
     rig.queue.release();
     EXPECT_EQ(rig.receive(), 0u) << c.what;
   }
+}
+
+TEST(VirtioRx, AFrameBehindItsHeaderBeginsALineAndNoBufferLeavesTheMemory) {
+  constexpr unsigned kBuffers = 64, kBytes = 2048;
+  const Layout layout = plan(kBuffers, kBytes, false);
+  struct alignas(64) Line {
+    std::array<std::byte, 64> bytes;
+  };
+  std::vector<Line> lines((layout.bytes + 63) / 64);
+  const std::span<std::byte> memory = std::as_writable_bytes(std::span(lines)).first(layout.bytes);
+  constexpr hw::Iova kBase{0x1'0000'0000};
+  const std::atomic<bool> gone{false};
+  const auto queue = make_rx_queue({memory, kBase, kBuffers, kBytes, 0}, Signals{}, gone);
+  for (unsigned i = 0; i < kBuffers; ++i) {
+    hw::virtio::SplitDescriptor descriptor{};
+    std::memcpy(&descriptor, memory.data() + i * sizeof descriptor, sizeof descriptor);
+    EXPECT_EQ((descriptor.address + sizeof(hw::virtio::NetHeader)) % 64, 0u) << i;
+    EXPECT_GE(descriptor.address, hw::to_integer(kBase) + layout.buffers) << i;
+    EXPECT_LE(descriptor.address + descriptor.length, hw::to_integer(kBase) + layout.bytes) << i;
+  }
+}
+
+TEST(VirtioRx, BuffersGoBackAnEighthOfTheRingAtATimeAndAllWhenNothingComes) {
+  constexpr std::uint16_t kBuffers = 64, kEighth = 8;
+  SplitRigOf<kBuffers> rig;
+  for (std::uint16_t i = 0; i < kEighth + 3; ++i) rig.use(i, 72);
+  rig.publish();
+  EXPECT_EQ(rig.receive(kEighth - 1), kEighth - 1u);
+  rig.queue.release();
+  EXPECT_EQ(rig.given(), kBuffers) << "fewer than an eighth";
+  EXPECT_EQ(rig.receive(1), 1u);
+  EXPECT_EQ(rig.given(), kBuffers) << "the last one is still read";
+  rig.queue.release();
+  EXPECT_EQ(rig.given(), kBuffers + kEighth);
+
+  EXPECT_EQ(rig.receive(), 3u);
+  const auto look_for_long = [&] {
+    for (int i = 0; i < 1000; ++i) EXPECT_EQ(rig.receive(), 0u);
+  };
+  look_for_long();
+  EXPECT_EQ(rig.given(), kBuffers + kEighth) << "they are still read";
+  rig.queue.release();
+  EXPECT_EQ(rig.given(), kBuffers + kEighth);
+  look_for_long();
+  EXPECT_EQ(rig.given(), kBuffers + kEighth + 3);
 }
 
 TEST(VirtioRx, LengthsThatCannotBeAreMarked) {

@@ -50,6 +50,10 @@ struct Buffers {
 
 class SplitRing final : public RingBase {
  public:
+  // Givings a lap of a busy queue: a device looks at the available index before each burst, and has to fetch its line
+  // from our cache each time that it was moved.
+  static constexpr unsigned kGivings = 8;
+
   // memory: hw::virtio::parts_of(size, false), zeros; outlives the ring. size: a power of two, at most 32768.
   SplitRing(std::span<std::byte> memory, unsigned size, const Buffers& buffers, bool event_index);
 
@@ -76,6 +80,8 @@ class SplitRing final : public RingBase {
 
 class PackedRing final : public RingBase {
  public:
+  static constexpr unsigned kGivings = 32768;  // no common word is written: as soon as released
+
   // memory: hw::virtio::parts_of(size, true), zeros.
   PackedRing(std::span<std::byte> memory, unsigned size, const Buffers& buffers, bool event_index);
 

@@ -13,7 +13,7 @@ constexpr std::uint32_t kRxIndex = 0;  // of a device's first receive queue (5.1
 }  // namespace
 
 std::uint16_t RxQueueBase::buffers_of_frame(const Used& first) const noexcept {
-  // SAFETY: a buffer is at least a header long and 8-byte aligned. Read once: the device may write it at any time.
+  // SAFETY: a buffer is at least a header long and 4-byte aligned. Read once: the device may write it at any time.
   auto& header = *reinterpret_cast<hw::virtio::NetHeader*>(buffer(first.id));
   return std::max<std::uint16_t>(1, std::atomic_ref(header.buffers).load(std::memory_order_relaxed));
 }

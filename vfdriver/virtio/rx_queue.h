@@ -55,7 +55,7 @@ class RxQueueBase : public RxPort {
   void piece(RxSegment& out, const Used& used, bool first) const noexcept {
     const std::uint32_t header = first ? sizeof(hw::virtio::NetHeader) : 0;
     const std::byte* const data = buffer(used.id) + header;
-    // Behind the header the shortest frame of the wire lies in two lines.
+    // Longer frames than these two lines are fetched ahead by the processor.
     __builtin_prefetch(data);
     __builtin_prefetch(data + 64);
     if (used.length > header && used.length <= layout_.bytes) [[likely]] {
@@ -83,6 +83,7 @@ class RxQueue final : public RxQueueBase {
       : RxQueueBase(buffers, layout, signals, gone),
         ring_(ring_memory, size, layout, event_index),
         mergeable_(mergeable),
+        give_at_(std::max(1u, size / Ring::kGivings)),
         collected_(size),
         lent_(size) {
     check(buffers.size() >= std::size_t{size} * layout.stride && layout.bytes > sizeof(hw::virtio::NetHeader));
@@ -98,18 +99,25 @@ class RxQueue final : public RxQueueBase {
   void disarm() noexcept override { ring_.disarm(); }
   bool anything() const noexcept override { return ring_.anything(); }
 
+  // Empty looks one after the other, some microseconds, after which no frame is on its way.
+  static constexpr unsigned kQuietLooks = 256;
+
   // Collected but not handed out, oldest first.
   std::size_t waiting() const noexcept { return collected_end_ - collected_begin_; }
   void collect() noexcept;
+  void give_back() noexcept;
   void lend(std::uint16_t id) noexcept { lent_[lent_count_++] = id; }
   std::size_t take_long(std::span<RxSegment> out, std::size_t pieces, bool burst_is_empty) noexcept;
 
   Ring ring_;
   const bool mergeable_;
+  const std::size_t give_at_;  // buffers released that are worth telling the device
   std::vector<Used> collected_;
   std::size_t collected_begin_ = 0, collected_end_ = 0;
-  std::vector<std::uint16_t> lent_;  // go back with release()
+  std::vector<std::uint16_t> lent_;  // go back to the device in this order
   std::size_t lent_count_ = 0;
+  std::size_t released_ = 0;  // of them, from the front: nobody reads them any more
+  unsigned empty_looks_ = 0;
 };
 
 template <class Ring>
@@ -144,6 +152,11 @@ std::size_t RxQueue<Ring>::receive(std::span<RxSegment> out) noexcept {
     lend(used.id);
     ++collected_begin_;
   }
+  if (n > 0) {
+    empty_looks_ = 0;
+  } else if (++empty_looks_ >= kQuietLooks && released_ > 0 && released_ == lent_count_) {
+    give_back();  // nobody is busy: the device had better have them all
+  }
   return n;
 }
 
@@ -177,17 +190,22 @@ template <class Ring>
 
 template <class Ring>
 void RxQueue<Ring>::release() noexcept {
-  if (lent_count_ == 0) return;
-  const bool wanted = ring_.give(std::span(lent_).first(lent_count_));
-  lent_count_ = 0;
+  released_ = lent_count_;
+  if (released_ >= give_at_) give_back();
+}
+
+template <class Ring>
+void RxQueue<Ring>::give_back() noexcept {
+  const bool wanted = ring_.give(std::span(lent_).first(released_));
+  lent_count_ = released_ = 0;
   if (wanted) kick();
 }
 
 template <class Ring>
 void RxQueue<Ring>::fill() noexcept {
   for (std::size_t i = 0; i < lent_.size(); ++i) lent_[i] = static_cast<std::uint16_t>(i);
-  lent_count_ = lent_.size();
-  release();
+  lent_count_ = released_ = lent_.size();
+  give_back();
 }
 
 template <class Ring>
