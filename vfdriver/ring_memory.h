@@ -28,12 +28,12 @@ struct RingGeometry {
   std::uint32_t max_captured = kMaxCaptured;    // no record holds more; two records fit between landmarks
 };
 
-// How long a reader that found nothing may sleep: while an eighth of the ring fills at 10 Gb/s, 0.5 to 20 ms. Waking up
+// How long a reader that found nothing may sleep: while an eighth of the ring fills at 10 Gb/s, 0.5 to 50 ms. Waking up
 // is most of what a reader costs below a million frames a second (some 20 us each on a virtual machine).
 constexpr std::chrono::microseconds nap_beside(const RingGeometry& geometry) {
   constexpr std::uint64_t kBytesPerUs = 1250;
   return std::clamp(std::chrono::microseconds(geometry.data_bytes / 8 / kBytesPerUs), std::chrono::microseconds(500),
-                    std::chrono::microseconds(20'000));
+                    std::chrono::microseconds(50'000));
 }
 
 // Every broken rule of a geometry, in one sentence each; an input error.

@@ -130,7 +130,7 @@ TEST_F(PacketPort, TheEngineStampsOnWish) {
 
 TEST_F(PacketPort, DropsOfTheKernelAreCountedAndTheSumHolds) {
   open();
-  constexpr std::uint64_t kSent = 16000;
+  constexpr std::uint64_t kSent = 32000;
   for (std::uint64_t i = 0; i < kSent; ++i) ASSERT_TRUE(sender_->send(frame_of(i, 1514)));
   const auto taken = take(kSent, 500ms);
   ASSERT_TRUE(device_->stop());

@@ -37,7 +37,7 @@ struct Shape {
 };
 constexpr Shape shape_for(Stamps stamps) {
   // A frame that the engine stamps must not wait long for that.
-  return stamps == Stamps::engine ? Shape{256 * 1024, 2, 4} : Shape{2048 * 1024, 20, 8};
+  return stamps == Stamps::engine ? Shape{256 * 1024, 2, 4} : Shape{4096 * 1024, 50, 8};
 }
 // How much later than its time a block may be handed over: kernels before 6.18 count in jiffies of up to 10 ms.
 constexpr milliseconds kTimerSlack{38};

@@ -13,7 +13,7 @@
 namespace vigia::vf::packet {
 
 // rest: "IF[,promisc=yes|no][,outgoing=yes|no][,stamps=kernel|engine]". Takes CAP_NET_RAW in the interface's network
-// namespace. Not started. options.rx_ring * rx_buffer_kib is the ring's memory, at least 16 MiB (1 MiB with
+// namespace. Not started. options.rx_ring * rx_buffer_kib is the ring's memory, at least 32 MiB (1 MiB with
 // stamps=engine). The kernel stamps each frame by CLOCK_REALTIME; by the engine's clock all frames of a block, 2 ms,
 // have nearly one moment.
 Result<std::unique_ptr<VfDevice>> open(const std::string& spec, std::string_view rest, const PortOptions& options);
