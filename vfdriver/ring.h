@@ -89,8 +89,8 @@ class RingWriter {
   // As claim(), with a mark before the frame that says that it repeats an earlier one; both or neither.
   std::byte* claim_repeated(Stamp stamp, std::uint32_t captured, std::uint32_t wire) noexcept;
 
-  // Makes everything appended visible to listeners; once per burst. What crosses a landmark is so published
-  // earlier, before the next record.
+  // Makes everything appended visible to listeners; once per burst. The writer does it by itself where a
+  // landmark is crossed, before the next record.
   void publish() noexcept;
   // publish(), and tells the listeners that nothing follows.
   void close() noexcept;
