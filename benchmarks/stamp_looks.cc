@@ -6,8 +6,8 @@
 // usage: stamp_looks DEVICE FRAMES OUT CPU TRIGGER: as soon as that CPU looks at DEVICE it opens TRIGGER, another
 // function of the device, for which the wire waits. Ends after FRAMES frames, or half a second after the last one. OUT:
 // per frame u32 bytes, u32 flag, and a u64 for each of kpt, udts, wdts, hybrid: nanoseconds. Flag 1: the thread was
-// kept from its loop for longer than 5 us while the frame came, or the frame waited behind those of that pause; a
-// round takes 4 us at most, so that was not the loop.
+// kept from its loop for longer than 5 us while the frame came, or has found frames at each look since; a round takes
+// 4 us at most, so that was not the loop.
 #include <fmt/core.h>
 #include <pthread.h>
 #include <sched.h>
@@ -108,7 +108,6 @@ void record(vf::RxPort& port, vf::Clock& clock, std::size_t frames, Room& room, 
     }
     port.release();
     r.looks.push_back({empty != 0 ? line.ns_at(empty) : 0, look, paused});
-    if (!look.full) paused = false;  // nothing waits any more
     empty = 0;
     if ((turn & 0xf) == 0) last = steady_clock::now();
   }

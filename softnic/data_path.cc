@@ -64,7 +64,7 @@ bool DataPath::run(std::uint64_t now_ns) {
   bool moved = drain();
   moved = transmit_all() || moved;
   moved = receive_burst() || moved;
-  publish();
+  if (moved) publish();
   if (!moved || ++busy_runs_ == kShowRegisters) show_registers();
   return moved;
 }

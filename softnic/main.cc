@@ -220,7 +220,9 @@ class Program {
       const std::uint64_t now = now_ns();
       bool moved = device_->run_once(now);
       report_wire();
-      if (!moved || now - last_poll >= kPollNs) {
+      // A system call now would make the next frame late. Not while doorbells are messages: those wait for us.
+      const bool expecting = moved || (now - last_moved < spin && device_->may_sleep_ns(now) < kPollNs);
+      if (!expecting || now - last_poll >= kPollNs) {
         last_poll = now;
         if (!moved && now - last_moved >= spin) server_->wait(rest(now, now - last_moved));
         moved = server_->poll(0) != 0 || moved;

@@ -38,7 +38,8 @@ std::uint64_t ClockModel::half_width_ns(const ClockSample& sample) const noexcep
 }
 
 void ClockModel::measure_rate(const ClockSample& sample) noexcept {
-  const double span = static_cast<double>(sample.real_ns) - static_cast<double>(anchor_.real_ns);
+  // Subtracted as integers: a double tells nanoseconds since 1970 apart by 256.
+  const auto span = static_cast<double>(static_cast<std::int64_t>(sample.real_ns - anchor_.real_ns));
   ns_per_tick_ = span / static_cast<double>(sample.ticks - anchor_.ticks);
   if (span > kRateWindowNs) {
     // The anchor moves along the line just measured, half a window behind.

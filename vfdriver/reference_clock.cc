@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <fstream>
 #include <optional>
@@ -24,17 +25,29 @@ std::uint64_t ns_of(const timespec& t) {
 }
 std::uint64_t ns_of(const ptp_clock_time& t) { return static_cast<std::uint64_t>(t.sec) * kSecond + t.nsec; }
 
-// The narrowest of several looks at a clock of the system, or of a descriptor; nothing when it cannot be read.
+// The narrow ones of several looks at a clock of the system, or of a descriptor, as one look in their middle; nothing
+// when it cannot be read. Where the counter moves in steps, of 10 ns on some processors, a narrow look by itself is
+// wrong by up to such a step, a look of two steps and one of three in opposite ways, and their middle by less than 1
+// ns.
 std::optional<ClockSample> look_at(clockid_t clock, TickSource source) {
-  ClockSample best;
-  for (int i = 0; i < kLooks; ++i) {
+  std::array<ClockSample, kLooks> looks;
+  for (ClockSample& look : looks) {
     timespec t{};
     const std::uint64_t before = read_ticks(source);
     if (::clock_gettime(clock, &t) != 0) return std::nullopt;
     const std::uint64_t after = read_ticks(source);
-    if (i == 0 || after - before < best.width_ticks) best = {before + (after - before) / 2, ns_of(t), after - before};
+    look = {before + (after - before) / 2, ns_of(t), after - before};
   }
-  return best;
+  const auto wider = [](const ClockSample& a, const ClockSample& b) { return a.width_ticks < b.width_ticks; };
+  const std::uint64_t narrowest = std::min_element(looks.begin(), looks.end(), wider)->width_ticks;
+  std::uint64_t count = 0, ticks = 0, ns = 0;  // sums, of distances to the first look
+  for (const ClockSample& look : looks) {
+    if (look.width_ticks > narrowest + narrowest / 2) continue;
+    ++count;
+    ticks += look.ticks - looks[0].ticks;
+    ns += look.real_ns - looks[0].real_ns;
+  }
+  return ClockSample{looks[0].ticks + ticks / count, looks[0].real_ns + ns / count, narrowest};
 }
 
 class RealTime final : public ReferenceClock {
@@ -75,12 +88,14 @@ class PtpClock final : public ReferenceClock {
   // A moment of a clock of the system, told in ticks by looks just before and just after it.
   struct Between {
     ClockSample before, after;
-    ClockSample at(double system_ns, std::uint64_t device_ns, double more_width_ns) const {
+    ClockSample at(std::uint64_t system_ns, std::uint64_t device_ns, std::uint64_t more_width_ns) const {
       const auto span_ns = static_cast<double>(after.real_ns - before.real_ns);
       const double rate = static_cast<double>(after.ticks - before.ticks) / span_ns;
-      const double in = (system_ns - static_cast<double>(before.real_ns)) * rate;
+      // Subtracted as integers: a double tells nanoseconds since 1970 apart by 256.
+      const double in = static_cast<double>(static_cast<std::int64_t>(system_ns - before.real_ns)) * rate;
       return {before.ticks + static_cast<std::uint64_t>(std::max(in, 0.0)), device_ns,
-              std::max(before.width_ticks, after.width_ticks) + static_cast<std::uint64_t>(more_width_ns * rate)};
+              std::max(before.width_ticks, after.width_ticks) +
+                  static_cast<std::uint64_t>(static_cast<double>(more_width_ns) * rate)};
     }
   };
   template <class Argument>
@@ -96,7 +111,7 @@ class PtpClock final : public ReferenceClock {
     ptp_sys_offset_precise p{};
     const auto between = ask(PTP_SYS_OFFSET_PRECISE, p, CLOCK_MONOTONIC_RAW, source);
     if (!between) return std::nullopt;
-    return between->at(static_cast<double>(ns_of(p.sys_monoraw)), ns_of(p.device), 0);
+    return between->at(ns_of(p.sys_monoraw), ns_of(p.device), 0);
   }
 
   std::optional<ClockSample> extended(TickSource source) {
@@ -109,8 +124,8 @@ class PtpClock final : public ReferenceClock {
     for (unsigned i = 1; i < std::min<unsigned>(p.n_samples, kPtpLooks); ++i) {
       if (width(p.ts[i]) < width(*best)) best = &p.ts[i];
     }
-    const auto wide = static_cast<double>(width(*best));
-    return between->at(static_cast<double>(ns_of((*best)[0])) + wide / 2, ns_of((*best)[1]), wide);
+    const std::uint64_t wide = width(*best);
+    return between->at(ns_of((*best)[0]) + wide / 2, ns_of((*best)[1]), wide);
   }
 
   Fd device_;

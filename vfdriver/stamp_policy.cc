@@ -25,14 +25,17 @@ constexpr std::array kPolicies{
 // The load is looked at over some 30 us: a few bursts at full rate, and short against what a link idles between
 // transfers.
 constexpr double kLoadWindowNs = 32'000;
-// From here on frames follow each other on the cable without a gap that a look could tell.
-constexpr double kSaturated = 0.97;
+// A link is saturated when it is busy and frames follow each other without a gap but for silences that can be told from
+// late looks: from the second figure on, until the third. Looked at for long, because looks are late by microseconds.
+constexpr double kBusy = 0.85, kSaturated = 0.997, kNotSaturated = 0.993, kSaturatedWindowNs = 500'000;
 // A proof that a device reports in batches counts from here on: nanoseconds, less than the shortest frame takes.
 constexpr double kProof = 10;
-// Of the distance between count and look, each burst corrects this share: an average over some 8 looks.
-constexpr double kCorrection = 1.0 / 8;
-// What looks and device blur anyway.
-constexpr double kBlurNs = 30;
+// What comes so much later than counted on from the frame before came after a silence. Less may be the look's own
+// fault: an interrupt, a cache line from afar.
+constexpr double kSilenceNs = 4'000;
+// The count is behind when all looks of so much time, and so many of them, are later than it.
+constexpr std::uint64_t kCountWindowNs = 16'000;
+constexpr unsigned kCountLooks = 8;
 // Frames that waited: so much of the distance to now is made up with each burst, so that stamps do not stay behind when
 // the polling thread never catches up.
 constexpr double kCatchUp = 1.0 / 1024;
@@ -97,12 +100,14 @@ BurstStamps StampPolicy::found_hybrid(const Look& look) noexcept {
   const auto end = static_cast<double>(limit_ - last_);
   const double empty = not_before_ > last_ ? static_cast<double>(not_before_ - last_) : 0;
   const bool backlog = look.full || was_full_;
-  learn_load(wire, static_cast<double>(limit_ - seen_), look.full);
+  // How much later than counted on from the last stamp the burst came. Of a full one only the first frame may tell.
+  const double late = look.full ? empty - wire / look.frames : end - wire;
+  learn_load(wire, static_cast<double>(limit_ - seen_), look.full, late);
   if (!backlog) learn_hold(wire * (look.frames - 1) / look.frames, static_cast<double>(limit_ - not_before_));
   was_full_ = look.full;
-  if (!backlog && counts_on(end - wire)) {
-    const double late = (end - wire) * kCorrection;
-    return spread(late, wire + late, look);
+  if (saturated_) {
+    if (const auto shift = counted(look, late, end - wire)) return spread(*shift, wire + *shift, look);
+    begin_window();
   }
   double from = std::max(0.0, empty - hold_), to = end;
   // More frames wait: this burst's are the oldest of what has come since, at the rate at which frames came before.
@@ -115,28 +120,46 @@ BurstStamps StampPolicy::found_hybrid(const Look& look) noexcept {
   return spread(from, to, look);
 }
 
-// A saturated link: frames follow each other by their time on the wire, which is counted on from the last stamp; the
-// looks only keep the count from drifting. late: how much later than counted the burst was seen.
-bool StampPolicy::counts_on(double late) noexcept {
-  const double most = 3 * jitter_ + kBlurNs;
-  if (late >= 0 || jitter_ > 0) jitter_ += (std::min(std::abs(late), most) - jitter_) / 16;
-  return load() >= kSaturated && late >= 0 && late <= most;
+// A saturated link: frames follow each other by their time on the wire, which is counted on from the last stamp. A look
+// may be late for many reasons and is never early: a burst that was found before its time is not counted, which sets
+// the count back, and the count goes on only by what all looks of a window were late. Returns by how much it does;
+// nothing: the burst is not to be counted. behind: the count, of the look's end.
+std::optional<double> StampPolicy::counted(const Look& look, double late, double behind) noexcept {
+  if (behind < 0 || late >= kSilenceNs) return std::nullopt;
+  if (look.full) return behind * kCatchUp;
+  least_late_ = looks_++ == 0 ? late : std::min(least_late_, late);
+  if (looks_ < kCountLooks || limit_ - window_ < kCountWindowNs) return 0;
+  begin_window();
+  return least_late_;
+}
+
+void StampPolicy::begin_window() noexcept {
+  window_ = limit_;
+  looks_ = 0;
+}
+
+void StampPolicy::Load::add(double more_wire, double more_time, double window_ns) noexcept {
+  wire += more_wire;
+  time += more_time;
+  if (time <= window_ns) return;
+  // Half of the past is forgotten; a long silence leaves nothing of it.
+  const double keep = window_ns / 2 / time;
+  wire *= keep;
+  time *= keep;
 }
 
 // While frames wait their number says nothing of the rate at which they came; once the last one is taken, it does.
-void StampPolicy::learn_load(double wire, double gap, bool full) noexcept {
-  waited_wire_ += wire;
-  waited_time_ += gap;
+void StampPolicy::learn_load(double wire, double gap, bool full, double late) noexcept {
+  all_.add(wire, gap, kSaturatedWindowNs);
+  unbroken_.add(wire, late < kSilenceNs ? gap : std::max(0.0, gap - late), kSaturatedWindowNs);
+  saturated_ = unbroken_.time >= kSaturatedWindowNs / 2 && all_.reaches(kBusy) &&
+               unbroken_.reaches(saturated_ ? kNotSaturated : kSaturated);
+  waited_.wire += wire;
+  waited_.time += gap;
   if (full && ++full_in_a_row_ < kLongestBacklog) return;
   full_in_a_row_ = 0;
-  load_wire_ += std::exchange(waited_wire_, 0);
-  load_time_ += std::exchange(waited_time_, 0);
-  if (load_time_ > kLoadWindowNs) {
-    // Half of the past is forgotten; a long silence leaves nothing of it.
-    const double keep = kLoadWindowNs / 2 / load_time_;
-    load_wire_ *= keep;
-    load_time_ *= keep;
-  }
+  lately_.add(waited_.wire, waited_.time, kLoadWindowNs);
+  waited_ = {};
 }
 
 // Done bits that appear together although the wire cannot have brought the frames since the last empty look: the device

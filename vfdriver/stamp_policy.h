@@ -88,15 +88,16 @@ class StampPolicy {
 
   ClockPolicy policy() const noexcept { return policy_; }
   // Share of the link's capacity in use lately, 0 to 1 and a little more; 0 where the link's rate is unknown.
-  double load() const noexcept { return load_time_ > 0 ? load_wire_ / load_time_ : 0; }
+  double load() const noexcept { return lately_.load(); }
   // Hybrid: how long the device seems to hold finished frames back to report them together, nanoseconds.
   double hold_ns() const noexcept { return hold_; }
 
  private:
   BurstStamps spread(double from, double to, const Look& look) noexcept;
   BurstStamps found_hybrid(const Look& look) noexcept;
-  bool counts_on(double late) noexcept;
-  void learn_load(double wire, double gap, bool full) noexcept;
+  std::optional<double> counted(const Look& look, double late, double behind) noexcept;
+  void begin_window() noexcept;
+  void learn_load(double wire, double gap, bool full, double late) noexcept;
   void learn_hold(double beyond_first, double since_empty) noexcept;
 
   const ClockPolicy policy_;
@@ -110,11 +111,25 @@ class StampPolicy {
   std::uint64_t promised_ = 0;    // no stamp is before it
 
   // Hybrid
-  double load_wire_ = 0, load_time_ = 0;      // wire time in so much time
-  double waited_wire_ = 0, waited_time_ = 0;  // likewise of full bursts in a row, not known yet
+  // Wire time in so much time; the older half fades when there is more than a window of it.
+  struct Load {
+    double wire = 0, time = 0;
+    double load() const noexcept { return time > 0 ? wire / time : 0; }
+    bool reaches(double share) const noexcept { return wire >= share * time; }
+    void add(double more_wire, double more_time, double window_ns) noexcept;
+  };
+  Load lately_;
+  Load waited_;  // of full bursts in a row, not known yet
   unsigned full_in_a_row_ = 0;
   bool was_full_ = false;
-  double hold_ = 0, jitter_ = 0;
+  double hold_ = 0;
+
+  // A saturated link
+  Load all_, unbroken_;  // for long; unbroken_: without silences
+  bool saturated_ = false;
+  std::uint64_t window_ = 0;  // begin of this window of the count
+  unsigned looks_ = 0;        // of this window
+  double least_late_ = 0;     // of them
 };
 
 }  // namespace vigia::vf

@@ -67,6 +67,19 @@ TEST(ClockModel, FollowsADriftWithoutJumps) {
   EXPECT_GT(model.error_bound_ns(), 5'000u) << "40 ppm over 0.25 s were seen once, and are not forgotten";
 }
 
+// The rate is as exact as the samples, which are told in nanoseconds since 1970: more than a double can hold.
+TEST(ClockModel, ASteadyCounterIsMetToTheNanosecond) {
+  for (const double first : {0.05, 0.0501, 0.0537}) {
+    const World world{.ppm = 12.3};
+    ClockModel model(world.at(0), world.at(first));
+    for (int i = 1; i < 100; ++i) {
+      model.update(world.at(first + 0.25 * i), 250'000'000);
+      // What 50 ms leave of a nanosecond's rounding shows in the first updates.
+      EXPECT_LE(std::abs(model.last_offset_ns()), i < 4 ? 8 : 2) << first << ", update " << i;
+    }
+  }
+}
+
 TEST(ClockModel, ClockSetAheadIsFollowedAtOnce) {
   World world;
   ClockModel model(world.at(0), world.at(0.05));

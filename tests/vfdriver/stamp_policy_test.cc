@@ -86,6 +86,63 @@ TEST(StampPolicy, HybridOnAFullLinkCountsTheWiresTime) {
   EXPECT_GT(hybrid.load(), 0.97);
 }
 
+// Bursts of ten frames of 60 bytes, one each 672 ns, on a link that has long been full.
+class FullLink {
+ public:
+  FullLink() {
+    stamps(hybrid_, 0, 0, {60});
+    while (k_ < 2000) look();
+  }
+  // The last stamp of the next burst, beside the end of its last frame on the wire. The burst arrives `silence` later
+  // than it would, as all after it; its look is `late` by so much.
+  double look(std::uint64_t late = 0, std::uint64_t silence = 0) {
+    silences_ += silence;
+    const std::uint64_t arrived = ++k_ * 672 + silences_, end = arrived + 40 + late;
+    return static_cast<double>(stamps(hybrid_, end - 30, end, std::vector<std::uint32_t>(10, 60)).back()) -
+           static_cast<double>(arrived);
+  }
+
+ private:
+  StampPolicy hybrid_{ClockPolicy::hybrid, 10'000};
+  std::uint64_t k_ = 0, silences_ = 0;
+};
+
+TEST(StampPolicy, ALateLookMovesNoStampsOfAFullLink) {
+  for (const std::uint64_t late : {50, 300, 600}) {
+    FullLink link;
+    const double before = link.look();
+    EXPECT_NEAR(link.look(late), before, 2) << late;
+    for (int i = 0; i < 40; ++i) EXPECT_NEAR(link.look(), before, 2) << late;
+  }
+}
+
+TEST(StampPolicy, ASilenceOfAFullLinkIsFollowed) {
+  {
+    FullLink link;
+    const double before = link.look();
+    EXPECT_NEAR(link.look(0, 10'000), before, 700) << "at once, when no look is that late";
+    EXPECT_NEAR(link.look(), before, 2);
+  }
+  FullLink link;
+  const double before = link.look();
+  EXPECT_NEAR(link.look(0, 1'000), before - 1'000, 2) << "it might be a late look";
+  for (int i = 0; i < 48; ++i) link.look();
+  EXPECT_NEAR(link.look(), before, 2) << "but not so many";
+}
+
+// A thread that keeps up with a full link, and then is a little too slow for it: one frame of 170 is lost, and the
+// queue never empty.
+TEST(StampPolicy, StampsOfAFullLinkDoNotStayBehindWhatWasLost) {
+  StampPolicy hybrid(ClockPolicy::hybrid, 10'000);
+  stamps(hybrid, 0, 0, {60});
+  std::uint64_t end = 0, last = 0;  // tenths of a nanosecond; nanoseconds
+  for (std::uint64_t k = 1; k < 100'000; ++k) {
+    end += 32 * (k < 10'000 ? 672 : 676);
+    last = stamps(hybrid, end / 10 - 30, end / 10, std::vector<std::uint32_t>(32, 60), true).back();
+  }
+  EXPECT_LT(end / 10 - last, 20'000u) << "of 200 ms, in which 1 ms of frames was lost";
+}
+
 TEST(StampPolicy, HybridNeedsNoLinkRate) {
   StampPolicy hybrid(ClockPolicy::hybrid);
   stamps(hybrid, 0, 0, {60});
