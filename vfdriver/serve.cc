@@ -237,6 +237,9 @@ CaptureOptions capture_options(const ServeConfig& config, const ServeOptions& op
   capture.ring = config.ring;
   capture.snaplen = config.snaplen;
   capture.duplicates = config.duplicates;
+  capture.mirror_rules = config.mirror_rules;
+  capture.mirror_agent = config.mirror_agent;
+  capture.mirrors_may_come = true;
   capture.quota = config.quota;
   capture.rotate = config.rotate;
   capture.store_kind = config.policy;

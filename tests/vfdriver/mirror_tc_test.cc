@@ -58,18 +58,22 @@ class MirrorTc : public testing::Test {
       if (i % 64 == 63) std::this_thread::sleep_for(1ms);
     }
   }
-  void tap(const std::string& taps) {
-    const auto config = pf::parse_config(
+  static Result<pf::PfConfig> config_of(const std::string& taps) {
+    return pf::parse_config(
         "pf:\n  generator: tc\n  vfs: 3\n  vf:\n"
         "    - {index: 0, interface: t0, name: web, mac: \"02:00:00:00:00:01\"}\n"
         "    - {index: 1, interface: u0, name: db, mac: \"02:00:00:00:00:02\"}\n"
         "    - {index: 2, interface: a0, name: agent}\n  taps: [" +
             taps + "]\n",
         "pf.yaml");
+  }
+  void tap(const std::string& taps) {
+    const auto config = config_of(taps);
     ASSERT_TRUE(config) << config.error().text;
     manager_ = must(pf::TcManager::start(must(pf::open_traffic_control()), must(pf::open_route_netlink()), *config));
-    std::ofstream(dir_ / "mirrors.json") << pf::show_json(manager_->show(), manager_->config());
+    tell_mirrors();
   }
+  void tell_mirrors() { std::ofstream(dir_ / "mirrors.json") << pf::show_json(manager_->show(), manager_->config()); }
   void start() {
     options_.device = "packet:a1,outgoing=no";
     options_.name = "agent";
@@ -149,6 +153,21 @@ TEST_F(MirrorTc, AMirrorThatSomebodyTookAwayShowsAsMissingCopies) {
   EXPECT_EQ(count("engine.copy_unpredicted"), 0u);
   EXPECT_EQ(count("engine.copy_missing"), 150u);
   EXPECT_EQ(manager_->show().mirrors.size(), 3u) << "what is asked for now says so too";
+}
+
+TEST_F(MirrorTc, PredictionsFollowATapThatChanges) {
+  tap("{name: t, from: [0, 1], to: 2, direction: rx}");
+  start();
+  send("t1", 1, 2, 100);
+  for (int i = 0; i < 500 && count("engine.taken") < 100; ++i) std::this_thread::sleep_for(10ms);
+  ASSERT_TRUE(manager_->apply(must(config_of(kBoth))));
+  tell_mirrors();
+  std::this_thread::sleep_for(500ms);
+  send("t1", 1, 2, 150);
+  end(100 + 2 * 150);
+  EXPECT_EQ(count("engine.copy_predicted"), 150u);
+  EXPECT_EQ(count("engine.copy_unpredicted"), 0u);
+  EXPECT_EQ(count("engine.copy_missing"), 0u);
 }
 
 TEST_F(MirrorTc, WhatWasSentTwiceIsNotTheMirrorsDoing) {
