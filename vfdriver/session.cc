@@ -138,16 +138,19 @@ void Session::follow_mirrors() {
   if (!mirror_file_) return;
   auto news = mirror_file_->look();
   if (!news) return;
+  if (!*news && mirrors_->now().none()) {
+    log::info("{}: {}; until then no copies are predicted", options_.name, news->error().text);
+    return;
+  }
   if (!*news) {
-    log::warning("{}: {}; {}", options_.name, news->error().text,
-                 mirrors_->now().none() ? "until then no copies are predicted" : "copies are predicted as before");
+    log::warning("{}: {}; copies are predicted as before", options_.name, news->error().text);
     return;
   }
   const MirrorRules& rules = **news;
   log::info("{}: {}: {}", options_.name, options_.mirror_rules.string(),
             rules.none() ? "nothing is mirrored here: no copies are predicted"
-            : rules.once ? std::string("the NIC makes one copy of a frame")
-                         : fmt::format("{} mirrored tenant(s)", rules.tenants.size()));
+            : rules.once ? std::string("the NIC makes one copy of a frame, whatever rules match")
+                         : fmt::format("copies are predicted for {} mirrored tenant(s)", rules.tenants.size()));
   mirrors_->set(std::move(**news));
 }
 

@@ -11,10 +11,12 @@
 
 #include "hw/counter_file.h"
 #include "pfdriver/tc/manager.h"
+#include "tests/vfdriver/channel_client.h"
 #include "tests/vfdriver/own_netns.h"
 #include "tests/vfdriver/ring_fixture.h"
 #include "tests/vfdriver/temp_dir.h"
 #include "vfdriver/capture.h"
+#include "vfdriver/serve.h"
 
 namespace vigia::vf {
 namespace {
@@ -168,6 +170,42 @@ TEST_F(MirrorTc, PredictionsFollowATapThatChanges) {
   EXPECT_EQ(count("engine.copy_predicted"), 150u);
   EXPECT_EQ(count("engine.copy_unpredicted"), 0u);
   EXPECT_EQ(count("engine.copy_missing"), 0u);
+}
+
+// A probe, which the host tells through the channel.
+TEST_F(MirrorTc, AProbeGoesByWhatTheHostTells) {
+  tap(kBoth);
+  std::ofstream(dir_ / "p.json") << R"({"name": "agent", "capture": {"ring": "8M", "max_file": "8M", "dedup":
+      "window=300ms", "mirror_rules": ")"
+                                 << (dir_ / "told.json").native() << "\"}}";
+  const ServeOptions probe{dir_ / "p.json", "packet:a1,outgoing=no", "unix:" + (dir_ / "c.sock").string(), {}, "1"};
+  capture_ = std::thread([&] { result_ = serve(probe, stop_); });
+  for (int i = 0; i < 5000 && !std::filesystem::exists(dir_ / "c.sock"); ++i) std::this_thread::sleep_for(2ms);
+  ChannelClient host(dir_ / "c.sock");
+  const auto accounts = [&](std::uint64_t taken) {
+    nlohmann::json said;
+    for (int i = 0; i < 500; ++i) {
+      said = host.ask(1, R"({"command":"status"})").json();
+      if (said["capture"].is_object() && said["capture"]["accounts"].value("engine.taken", 0u) >= taken) break;
+      std::this_thread::sleep_for(10ms);
+    }
+    return said["capture"]["accounts"];
+  };
+  ASSERT_FALSE(accounts(0).is_null());
+  send("t1", 1, 2, 100);
+  const auto before = accounts(200);
+  EXPECT_EQ(before["engine.copy_predicted"], 0) << "nobody has told it of mirrors";
+  EXPECT_EQ(before["engine.copy_unpredicted"], 100);
+  const std::string refused = host.ask(2, R"({"command":"mirrors","port":{}})").payload;
+  EXPECT_NE(refused.find("not what `vigia pf show --json`"), std::string::npos) << refused;
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "told.json"));
+  const std::string port = pf::show_json(manager_->show(), manager_->config());
+  EXPECT_EQ(host.ask(3, R"({"command":"mirrors","port":)" + port + "}").json()["taken"], true);
+  std::this_thread::sleep_for(500ms);
+  send("t1", 1, 2, 150);
+  const auto after = accounts(500);
+  EXPECT_EQ(after["engine.copy_predicted"], 150);
+  EXPECT_EQ(after["engine.copy_unpredicted"], 100);
 }
 
 TEST_F(MirrorTc, WhatWasSentTwiceIsNotTheMirrorsDoing) {
