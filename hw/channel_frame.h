@@ -14,6 +14,8 @@
 //   status  what vigia-capture says of itself
 //   pull    {last_ns | from_ns, to_ns; filter, max_bytes, snaplen, follow}: data frames, then a reply: the end record
 //   cancel  ends the running pull early, its end record still comes
+//   mirrors {port}: what the port mirrors to this probe, as `vigia pf show --json` has it; with what repetitions are
+//           compared from then on
 //   stop    ends the capture with everything written; the final statistics
 // An answer of type failure is {status, error}: what a program would exit with, and the sentence.
 #pragma once

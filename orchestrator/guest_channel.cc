@@ -168,6 +168,16 @@ Result<std::string> GuestChannel::status(milliseconds limit) {
   return ask("{\"command\":\"status\"}", limit, "ask for the status");
 }
 
+Result<Done> GuestChannel::tell_mirrors(std::string_view port) {
+  const std::string request = fmt::format("{{\"command\":\"mirrors\",\"port\":{}}}", port);
+  if (request.size() > channel::kMaxRequest) {
+    return work_error(fmt::format("tell what is mirrored: {} bytes, of which the channel takes {}", request.size(),
+                                  channel::kMaxRequest));
+  }
+  const auto answer = ask(request, kAnswerLimit, "tell what is mirrored");
+  return answer ? Result<Done>(Done{}) : Result<Done>(answer.error());
+}
+
 Result<std::string> GuestChannel::stop_capture(milliseconds limit) {
   return ask("{\"command\":\"stop\"}", limit, "end the capture");
 }

@@ -38,6 +38,8 @@ class GuestChannel {
   const std::string& greeting() const noexcept { return greeting_; }  // the answer to hello, JSON
   // What the guest says of itself, JSON.
   Result<std::string> status(std::chrono::milliseconds limit = std::chrono::seconds(10));
+  // With what the probe compares repetitions from now on: mirrors_to() of its VF.
+  Result<Done> tell_mirrors(std::string_view port);
   // Ends the capture with everything written; the final statistics, JSON.
   Result<std::string> stop_capture(std::chrono::milliseconds limit);
 

@@ -20,7 +20,10 @@ std::string guest_config(const VmSpec& spec) {
                       {"snaplen", spec.capture.snaplen},
                       {"policy", word(spec.capture.policy)},
                       {"max_file", hw::size_word(spec.capture.max_file)}};
-    if (spec.capture.dedup != "off") out["capture"]["dedup"] = spec.capture.dedup;
+    if (spec.capture.dedup != "off") {
+      out["capture"]["dedup"] = spec.capture.dedup;
+      if (spec.has_vf()) out["capture"]["mirror_rules"] = "/run/vigia/mirrors.json";  // comes through the channel
+    }
     if (spec.capture.rotate.count() != 0) out["capture"]["rotate"] = fmt::format("{}ms", spec.capture.rotate.count());
     if (spec.capture.quota != 0) out["capture"]["quota"] = hw::size_word(spec.capture.quota);
   }

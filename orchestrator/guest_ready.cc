@@ -77,6 +77,11 @@ Result<std::string> ask_status(const VmMetadata& vm) {
   return probe ? probe->status() : Result<std::string>(probe.error());
 }
 
+Result<Done> tell_guest_mirrors(const VmMetadata& vm, const std::string& port) {
+  auto probe = GuestChannel::connect(vm.channel, 5s);
+  return probe ? probe->tell_mirrors(port) : Result<Done>(probe.error());
+}
+
 Result<Done> stop_guest_service(const VmMetadata& vm) {
   if (is_tenant(vm)) return Done{};
   auto probe = GuestChannel::connect(vm.channel, 5s);

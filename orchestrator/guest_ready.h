@@ -20,6 +20,9 @@ Result<Done> wait_for_guest(const VmMetadata& vm, std::chrono::milliseconds limi
 // What the guest's service says of itself: one JSON object.
 Result<std::string> ask_status(const VmMetadata& vm);
 
+// Tells a probe or agent what the port mirrors to it (mirrors_to()).
+Result<Done> tell_guest_mirrors(const VmMetadata& vm, const std::string& port);
+
 // Ends a capture with everything written; tenants have nothing to end.
 Result<Done> stop_guest_service(const VmMetadata& vm);
 

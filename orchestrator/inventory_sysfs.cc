@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
-#include <sstream>
 
+#include "hw/meminfo.h"
 #include "hw/pci_sysfs.h"
 #include "orchestrator/inventory.h"
 
@@ -60,19 +60,6 @@ std::optional<unsigned> numbered(const fs::path& path, std::string_view prefix) 
   return number_of<unsigned>(std::string_view(name).substr(prefix.size()));
 }
 
-// "MemTotal:  16384 kB" of /proc/meminfo, or "Node 0 MemTotal: .." of a node.
-std::uint64_t memory_field(const fs::path& file, std::string_view name) {
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);) {
-    const auto at = line.find(name);
-    if (at == std::string::npos) continue;
-    std::uint64_t kib = 0;
-    std::istringstream rest(line.substr(at + name.size()));
-    return rest >> kib ? kib << 10 : 0;
-  }
-  return 0;
-}
-
 void read_huge_pools(const fs::path& folder, NumaNode& node) {
   for (const fs::path& pool : entries(folder)) {
     const std::string name = pool.filename().string();
@@ -92,7 +79,7 @@ void read_nodes(const fs::path& root, Inventory& out) {
     if (!id) continue;
     NumaNode& node = out.nodes.emplace_back();
     node.id = *id;
-    node.memory = memory_field(path / "meminfo", "MemTotal:");
+    node.memory = hw::memory_field(path / "meminfo", "MemTotal:").value_or(0);
     read_huge_pools(path / "hugepages", node);
     for (const unsigned cpu : cpus_in(path / "cpulist")) out.cpus.push_back({cpu, *id, {cpu}, true, false});
   }
@@ -213,8 +200,8 @@ void read_host_facts(Inventory& inventory, const fs::path& root) {
     if (!entries(folder).empty()) node.huge.clear();
     read_huge_pools(folder, node);
   }
-  inventory.memory = memory_field(root / "proc/meminfo", "MemTotal:");
-  inventory.memory_available = memory_field(root / "proc/meminfo", "MemAvailable:");
+  inventory.memory = hw::memory_field(root / "proc/meminfo", "MemTotal:").value_or(0);
+  inventory.memory_available = hw::memory_field(root / "proc/meminfo", "MemAvailable:").value_or(0);
   inventory.iommu = !entries(root / "sys/kernel/iommu_groups").empty();
   inventory.kvm = kvm_wanted() && ::access((root / "dev/kvm").c_str(), R_OK | W_OK) == 0;
   read_disks(root, inventory);

@@ -60,6 +60,7 @@ LifeHooks hooks_of(const std::string& vm, StepLine& line, std::chrono::milliseco
   hooks.wait_ready = [ready_limit, stop = hooks.interrupted](const VmMetadata& metadata, const auto& runs) {
     return wait_for_guest(metadata, ready_limit, stop, runs);
   };
+  hooks.tell_mirrors = tell_guest_mirrors;
   hooks.stop_guest = [](const VmMetadata& metadata) { return stop_guest_service(metadata); };
   return hooks;
 }

@@ -23,6 +23,9 @@ struct LifeHooks {
   // Until the guest's service answers. Has its own deadline, and asks interrupted() and whether the domain still runs.
   std::function<Result<Done>(const VmMetadata&, const std::function<Result<bool>()>& runs)> wait_ready =
       [](const VmMetadata&, const auto&) { return Result<Done>(Done{}); };
+  // port: mirrors_to() of the guest's VF.
+  std::function<Result<Done>(const VmMetadata&, const std::string& port)> tell_mirrors =
+      [](const VmMetadata&, const std::string&) { return Result<Done>(Done{}); };
   // Asks the guest to end what it does with everything written.
   std::function<Result<Done>(const VmMetadata&)> stop_guest = [](const VmMetadata&) { return Result<Done>(Done{}); };
 };

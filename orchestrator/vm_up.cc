@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "orchestrator/port_mirrors.h"
 #include "orchestrator/vm_disks.h"
 #include "orchestrator/vm_down.h"
 
@@ -22,6 +23,18 @@ Result<Done> vf_is_ours(LibvirtHost& host, const VmPlan& plan) {
                                    *plan.placement.vf, plan.placement.pf, vm.name));
   }
   return Done{};
+}
+
+// A probe that leaves out duplicates holds them against the mirrors. That it cannot is no reason to take it down.
+void tell_mirrors(const PfLink& link, const VmPlan& plan, const LifeHooks& hooks, UpReport& report) {
+  const auto port = link.show();
+  const auto told =
+      port ? hooks.tell_mirrors(plan.metadata, mirrors_to(*port, *plan.placement.vf)) : Result<Done>(port.error());
+  if (told) return;
+  report.remarks.push_back(
+      fmt::format("{} does not know what is mirrored to it and takes every duplicate for one that "
+                  "no mirror explains: {}",
+                  plan.spec.name, told.error().text));
 }
 
 }  // namespace
@@ -58,6 +71,12 @@ Result<UpReport> bring_up(LibvirtHost& host, const VmPlan& plan, const LifeHooks
   }
   if (done && !plan.port.tap.taps.empty()) {
     done = steps.run("mirroring", [&] { return amend(plan.port.tap); });
+  }
+  if (done && plan.spec.captures() && plan.spec.capture.dedup != "off" && plan.placement.vf) {
+    done = steps.run("telling the guest what is mirrored", [&] {
+      tell_mirrors(link, plan, hooks, report);
+      return Result<Done>(Done{});
+    });
   }
   if (done) {
     VmMetadata journal = plan.metadata;

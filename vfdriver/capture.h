@@ -32,8 +32,10 @@ struct CaptureOptions {
   ClockOptions clock;
   CpuWish cpus{false, {}};                     // of the engines
   std::optional<DuplicateOptions> duplicates;  // empty: nobody looks for them
-  // With duplicates: the mirrors that send copies to the device, as load_mirror_rules() takes them; empty: unknown.
+  // With duplicates: the mirrors that send copies to the device, as load_mirror_rules() takes them; empty: unknown. The
+  // file is read again when it changes.
   std::filesystem::path mirror_rules;
+  bool mirrors_may_come = false;          // no file at the start, or nothing mirrored in it, is no error
   std::optional<unsigned> mirror_agent;   // the device's VF
   std::uint64_t max_frames = 0;           // 0: no limit
   std::chrono::milliseconds max_time{0};  // 0: no limit

@@ -126,7 +126,7 @@ void add_engine_options(CLI::App& run, CaptureOptions& o) {
                  "which\n"
                  "frames come several times, and counts duplicates that the mirrors do not explain "
                  "(engine.copy_unpredicted)\n"
-                 "and copies that did not come (engine.copy_missing)");
+                 "and copies that did not come (engine.copy_missing). Read again whenever it changes");
   run.add_option(
       "--mirror-agent", o.mirror_agent,
       "Which VF of that port this device is (default: the only one that is mirrored to, or that of the same\n"

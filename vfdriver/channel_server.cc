@@ -100,12 +100,14 @@ void ChannelServer::answer(const channel::Frame& request) {
   } else if (command == "cancel") {
     if (pull_) pull_->cancel();
     send(channel::FrameType::reply, request.id, pull_ ? "{\"cancelled\":true}" : "{\"cancelled\":false}");
+  } else if (command == "mirrors") {
+    take_mirrors(request.id, json.contains("port") ? json["port"].dump() : "");
   } else if (command == "stop") {
     stops_.push_back(request.id);
     service_.stop();
   } else {
     refuse(request.id, input_error("the request is none that this vigia-capture knows (hello, time, status, pull, "
-                                   "cancel, stop); are both sides of the same version?"));
+                                   "cancel, mirrors, stop); are both sides of the same version?"));
   }
 }
 
@@ -113,6 +115,15 @@ void ChannelServer::answer_time(std::uint32_t id, std::uint64_t received_ns) {
   const nlohmann::ordered_json reply{
       {"receive_ns", received_ns}, {"ticks", read_ticks(TickSource::tsc)}, {"send_ns", real_ns()}};
   send(channel::FrameType::reply, id, reply.dump());
+}
+
+void ChannelServer::take_mirrors(std::uint32_t id, const std::string& port) {
+  const auto taken = service_.mirrors ? service_.mirrors(port) : input_error("mirrors: nobody here compares with them");
+  if (!taken) {
+    refuse(id, taken.error());
+    return;
+  }
+  send(channel::FrameType::reply, id, "{\"taken\":true}");
 }
 
 void ChannelServer::start_pull(std::uint32_t id, std::string_view json) {

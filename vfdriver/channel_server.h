@@ -25,6 +25,8 @@ struct ChannelService {
   std::function<void()> stop;  // asks for the end of the capture
   // The final statistics once the capture has ended, a JSON object; empty before.
   std::function<std::string()> final_report;
+  // What `vigia pf show --json` prints of the port that mirrors here, or the part of it that is about this probe.
+  std::function<Result<Done>(const std::string& port)> mirrors = {};
 };
 
 class ChannelServer {
@@ -40,6 +42,7 @@ class ChannelServer {
   void read_requests();
   void answer(const hw::channel::Frame& request);
   void answer_time(std::uint32_t id, std::uint64_t received_ns);
+  void take_mirrors(std::uint32_t id, const std::string& port);
   void start_pull(std::uint32_t id, std::string_view json);
   void read_pull();
   void end_pull();

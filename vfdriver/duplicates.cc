@@ -70,7 +70,7 @@ void Duplicates::Free::operator()(std::byte* memory) const noexcept {
   ::operator delete[](memory, std::align_val_t{kLine});
 }
 
-Duplicates::Duplicates(const DuplicateOptions& options, const MirrorRules* mirrors)
+Duplicates::Duplicates(const DuplicateOptions& options, const CurrentMirrors* mirrors)
     : options_(options),
       window_ns_(static_cast<std::uint64_t>(std::chrono::nanoseconds(options.window).count())),
       buckets_(static_cast<std::uint32_t>(round_up(options.records, kWays) / kWays)),
@@ -162,7 +162,7 @@ Duplicates::Arrivals& Duplicates::arrivals_of(Record* record) const noexcept {
 
 void Duplicates::first_arrival(Record* record, const RxSegment& first) noexcept {
   const auto addresses = addresses_of({first.data, first.length});
-  arrivals_of(record) = {1, addresses ? copies_of(*mirrors_, *addresses) : Copies{}};
+  arrivals_of(record) = {1, addresses ? copies_of(mirrors_->now(), *addresses) : Copies{}};
 }
 
 void Duplicates::again(Record* record) noexcept {

@@ -15,7 +15,7 @@
 #include <span>
 
 #include "hw/duplicate_options.h"
-#include "vfdriver/mirror_copies.h"
+#include "vfdriver/current_mirrors.h"
 #include "vfdriver/port.h"
 
 namespace vigia::vf {
@@ -41,9 +41,10 @@ class Duplicates {
   // Frames that one foresee() takes at most.
   static constexpr std::size_t kMaxBurst = 64;
 
-  // The options are within their bounds. mirrors: what the repetitions are compared with; outlives this, may be null.
+  // The options are within their bounds. mirrors: what the repetitions are compared with, as it is when a frame
+  // comes for the first time; outlives this, may be null.
   // Throws std::bad_alloc.
-  explicit Duplicates(const DuplicateOptions& options, const MirrorRules* mirrors = nullptr);
+  explicit Duplicates(const DuplicateOptions& options, const CurrentMirrors* mirrors = nullptr);
 
   // Once per burst: asks the memory for what repeats() will look at. At most kMaxBurst segments.
   void foresee(std::span<const RxSegment> burst) noexcept;
@@ -96,7 +97,7 @@ class Duplicates {
   const DuplicateOptions options_;
   const std::uint64_t window_ns_;
   const std::uint32_t buckets_;
-  const MirrorRules* const mirrors_;
+  const CurrentMirrors* const mirrors_;
   const std::size_t arrivals_at_, record_bytes_, bucket_bytes_;
   std::unique_ptr<std::byte[], Free> memory_;
   std::array<std::uint64_t, kMaxBurst> keys_{};

@@ -33,7 +33,7 @@ struct EngineOptions {
   std::optional<unsigned> lane = std::nullopt;
   // With duplicates: what they are compared with, in accounts of their own (hw::accounts::kCopies). Outlives the
   // engine.
-  const MirrorRules* mirrors = nullptr;
+  const CurrentMirrors* mirrors = nullptr;
 };
 
 // Numbers of an engine: the ledger's engine.* accounts.

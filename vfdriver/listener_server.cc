@@ -64,11 +64,10 @@ ListenerServer::~ListenerServer() {
 
 void ListenerServer::serve(std::chrono::milliseconds time) {
   const auto end = std::chrono::steady_clock::now() + time;
-  for (auto left = time; left.count() >= 0;
-       left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now())) {
-    serve_once(static_cast<int>(left.count()));
-    if (left.count() == 0) return;
-  }
+  do {
+    serve_once(static_cast<int>(time.count()));
+    time = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+  } while (time.count() > 0);
 }
 
 void ListenerServer::serve_once(int timeout_ms) {

@@ -64,22 +64,26 @@ Result<ListenerTable::Joined> ListenerTable::join(const RingMemory& ring, Listen
   return Joined{slot, start_at_end(ring, slot, kind), std::move(fd)};
 }
 
-// The writer looks here every half ring. A listener that it sees for the first time must not lie farther back than
-// that, but this thread may have been kept from running between reading the end and saying the kind: then once more.
+// This thread may be kept from running between reading the end and saying the kind: then once more.
 RingPoint ListenerTable::start_at_end(const RingMemory& ring, unsigned slot, ListenerKind kind) noexcept {
   for (;;) {
     const RingPoint start = ring.published();
-    // Relaxed: the release below publishes it.
-    page_at(slot)->position.store(start.position, std::memory_order_relaxed);
-    // Release: pairs with the acquire in lossless_floor: who sees the kind sees the starting position.
-    kinds_[slot].store(static_cast<std::uint8_t>(kind), std::memory_order_release);
-    // Sequentially consistent, as in lossless_floor: a writer that did not see the kind had not come farther than what
-    // is published now, a landmark's distance and a record (RingWriter::make_room); it goes half a ring beyond that
-    // until it looks again. All this and the sixteenth below are less than a ring.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (ring.published().position - start.position <= ring.geometry().data_bytes / 16) return start;
-    kinds_[slot].store(0, std::memory_order_relaxed);  // or the writer would wait for what it has overwritten
+    if (start_at(ring, slot, kind, start)) return start;
   }
+}
+
+bool ListenerTable::start_at(const RingMemory& ring, unsigned slot, ListenerKind kind, RingPoint start) noexcept {
+  // Relaxed: the release below publishes it.
+  page_at(slot)->position.store(start.position, std::memory_order_relaxed);
+  // Release: pairs with the acquire in lossless_floor: who sees the kind sees the starting position.
+  kinds_[slot].store(static_cast<std::uint8_t>(kind), std::memory_order_release);
+  // Sequentially consistent, as in lossless_floor: a writer that did not see the kind had not come farther than what
+  // is published now, a landmark's distance and a record (RingWriter::make_room); it goes half a ring beyond that
+  // until it looks again. All this and the sixteenth below are less than a ring.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (ring.published().position - start.position <= ring.geometry().data_bytes / 16) return true;
+  kinds_[slot].store(0, std::memory_order_relaxed);  // or the writer would wait for what it has overwritten
+  return false;
 }
 
 void ListenerTable::leave(unsigned slot) noexcept {
@@ -91,7 +95,7 @@ void ListenerTable::leave(unsigned slot) noexcept {
 }
 
 std::uint64_t ListenerTable::lossless_floor(std::uint64_t end) const noexcept {
-  // What the writer has published comes before its look at who listens: pairs with the fence in start_at_end().
+  // What the writer has published comes before its look at who listens: pairs with the fence in start_at().
   std::atomic_thread_fence(std::memory_order_seq_cst);
   std::uint64_t floor = end;
   for (unsigned i = 0; i < kSlots; ++i) {

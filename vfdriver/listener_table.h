@@ -43,6 +43,9 @@ class ListenerTable {
   };
   // Takes a free slot at the published end of the ring. From here on the frames are the listener's.
   Result<Joined> join(const RingMemory& ring, ListenerKind kind);
+  // The second half of join(): makes the free slot's listener begin at what was the published end a moment ago. False,
+  // and the slot stays free: the writer, which looks here every half ring only, has come too far since.
+  [[nodiscard]] bool start_at(const RingMemory& ring, unsigned slot, ListenerKind kind, RingPoint start) noexcept;
   // Frees the slot. Whoever still maps its page writes to nobody.
   void leave(unsigned slot) noexcept;
 

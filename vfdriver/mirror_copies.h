@@ -31,8 +31,11 @@ struct MirroredTenant {
 // Everything that sends copies to one agent.
 struct MirrorRules {
   std::vector<MirroredTenant> tenants;
-  std::vector<hw::Mac> agent;  // its own addresses
-  bool once = false;           // rules of a NIC that make one copy, all of them together
+  std::vector<hw::Mac> agent;                 // its own addresses
+  bool once = false;                          // rules of a NIC that make one copy, all of them together
+  std::optional<unsigned> vf = std::nullopt;  // the agent; empty: nothing is mirrored to anybody
+
+  bool none() const noexcept { return tenants.empty() && !once; }
 };
 
 // Arrivals of one frame, the first one counted. They differ where nobody can know: to whom a multicast goes.
@@ -52,10 +55,14 @@ std::optional<FrameAddresses> addresses_of(std::span<const std::byte> frame) noe
 // Of a frame that has come at least once, as long as switches send a unicast only where it belongs.
 Copies copies_of(const MirrorRules& rules, const FrameAddresses& frame) noexcept;
 
-// From what `vigia pf show --json` prints. agent: the VF that captures; if it is not said, the only one that anything
-// is mirrored to, or the one that has the port's address. Input errors name the file and what it lacks; what: the file.
+// From what `vigia pf show --json` prints; none when nothing is mirrored. agent: the VF that captures; if it is not
+// said, the only one that anything is mirrored to, or the one that has the port's address. Input errors name the file
+// and what it lacks; what: the file.
 Result<MirrorRules> parse_mirror_rules(std::string_view json, const std::string& what, std::optional<unsigned> agent,
                                        const std::optional<hw::Mac>& port);
+// The whole file; empty when it cannot be read.
+std::string read_mirror_text(const std::filesystem::path& file);
+// Also refuses none.
 Result<MirrorRules> load_mirror_rules(const std::filesystem::path& file, std::optional<unsigned> agent,
                                       const std::optional<hw::Mac>& port);
 

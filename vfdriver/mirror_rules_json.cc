@@ -27,18 +27,19 @@ MirroredTenant tenant_from(const json& vf) {
   return tenant;
 }
 
-Result<unsigned> find_agent(const json& port, const std::map<unsigned, MirroredTenant>& vfs, const std::string& what,
-                            const std::optional<hw::Mac>& own) {
+// Nothing: nothing is mirrored.
+Result<std::optional<unsigned>> find_agent(const json& port, const std::map<unsigned, MirroredTenant>& vfs,
+                                           const std::string& what, const std::optional<hw::Mac>& own) {
   std::set<unsigned> agents;
   for (const json& mirror : port.at("mirrors")) agents.insert(mirror.at("to").get<unsigned>());
   for (const json& rule : port.at("rules")) agents.insert(rule.at("destination").get<unsigned>());
-  if (agents.empty()) return input_error(what + ": nothing is mirrored; bring the tap up first, or capture without it");
-  if (agents.size() == 1) return *agents.begin();
+  if (agents.empty()) return std::optional<unsigned>();
+  if (agents.size() == 1) return std::optional(*agents.begin());
   for (const unsigned agent : agents) {
     const auto vf = vfs.find(agent);
     if (vf == vfs.end() || !own) continue;
     for (const hw::Mac& mac : vf->second.macs) {
-      if (mac == *own) return agent;
+      if (mac == *own) return std::optional(agent);
     }
   }
   return input_error(fmt::format("{}: copies go to VF {}; say by --mirror-agent which of them this capture is", what,
@@ -55,6 +56,8 @@ Result<MirrorRules> rules_from(const json& port, const std::string& what, std::o
     agent = *found;
   }
   MirrorRules rules;
+  rules.vf = agent;
+  if (!agent) return rules;
   if (const auto self = vfs.find(*agent); self != vfs.end()) rules.agent = self->second.macs;
   for (const json& rule : port.at("rules")) rules.once = rules.once || rule.at("destination") == *agent;
   std::set<unsigned> mirrored;
@@ -71,9 +74,6 @@ Result<MirrorRules> rules_from(const json& port, const std::string& what, std::o
     (mirror.at("direction") == "rx" ? tenant->second.receives : tenant->second.sends) = true;
   }
   for (const unsigned from : mirrored) rules.tenants.push_back(vfs[from]);
-  if (rules.tenants.empty() && !rules.once) {
-    return input_error(fmt::format("{}: nothing is mirrored to VF {}; is it the agent's?", what, *agent));
-  }
   return rules;
 }
 
@@ -81,6 +81,7 @@ Result<MirrorRules> rules_from(const json& port, const std::string& what, std::o
 
 Result<MirrorRules> parse_mirror_rules(std::string_view text, const std::string& what, std::optional<unsigned> agent,
                                        const std::optional<hw::Mac>& port) {
+  if (text.empty()) return input_error(what + ": cannot be read, or is empty");
   try {
     return rules_from(json::parse(text), what, agent, port);
   } catch (const json::exception& wrong) {
@@ -89,13 +90,21 @@ Result<MirrorRules> parse_mirror_rules(std::string_view text, const std::string&
   }
 }
 
-Result<MirrorRules> load_mirror_rules(const std::filesystem::path& file, std::optional<unsigned> agent,
-                                      const std::optional<hw::Mac>& port) {
+std::string read_mirror_text(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;
   if (in) text << in.rdbuf();
-  if (!in || text.str().empty()) return input_error(file.string() + ": cannot be read, or is empty");
-  return parse_mirror_rules(text.str(), file.string(), agent, port);
+  return in ? text.str() : "";
+}
+
+Result<MirrorRules> load_mirror_rules(const std::filesystem::path& file, std::optional<unsigned> agent,
+                                      const std::optional<hw::Mac>& port) {
+  auto rules = parse_mirror_rules(read_mirror_text(file), file.string(), agent, port);
+  if (!rules || !rules->none()) return rules;
+  if (!rules->vf) {
+    return input_error(file.string() + ": nothing is mirrored; bring the tap up first, or capture without it");
+  }
+  return input_error(fmt::format("{}: nothing is mirrored to VF {}; is it the agent's?", file.string(), *rules->vf));
 }
 
 }  // namespace vigia::vf

@@ -37,7 +37,7 @@ bool RingWriter::make_room(std::uint64_t bytes) noexcept {
   if (position_ == segment_end_) segment_end_ += geometry_.segment_bytes;
   const std::uint64_t padding = padding_before(bytes, segment_end_ - position_);
   const std::uint64_t end = position_ + padding + bytes;
-  // Who joins starts at the published end: ListenerTable::start_at_end() counts on it that this is never farther back
+  // Who joins starts at the published end: ListenerTable::start_at() counts on it that this is never farther back
   // than from one landmark to the next. Relaxed: our own store.
   if (position_ != memory_.header().position.load(std::memory_order_relaxed)) publish();
   if (end > lossless_until_) {

@@ -13,7 +13,7 @@
 #include <new>
 #include <vector>
 
-#include "hw/log.h"
+#include "hw/meminfo.h"
 
 namespace vigia::vf {
 namespace {
@@ -124,13 +124,27 @@ Result<Done> validate(const RingGeometry& g) {
   return input_error(text);
 }
 
+Result<Done> check_memory(const RingGeometry& geometry, std::optional<std::uint64_t> available) {
+  const std::uint64_t total = layout_of(geometry, page_bytes_of(geometry)).total;
+  if (!available || total <= *available) return Done{};
+  return Error{
+      std::errc::not_enough_memory,
+      fmt::format("make a capture ring of {} MiB: only {} MiB of memory are available; ask for a smaller --ring "
+                  "(each queue has one) or free memory",
+                  total >> 20, *available >> 20)};
+}
+
 Result<RingMemory> RingMemory::create(const RingGeometry& geometry, std::string_view name) {
   if (auto ok = validate(geometry); !ok) return ok.error();
   const std::uint64_t page_bytes = page_bytes_of(geometry);
   const Layout layout = layout_of(geometry, page_bytes);
   Result<NewMemory> memory = page_bytes == kHugePage ? new_memory(name, layout, page_bytes, true)
                                                      : Result<NewMemory>(work_error("not a multiple of 2 MiB"));
-  if (!memory) memory = new_memory(name, layout, page_bytes, false);
+  if (!memory) {
+    // Now, because the kernel would promise it, and then kill for it: this process or another.
+    if (auto ok = check_memory(geometry, hw::memory_field("/proc/meminfo", "MemAvailable:")); !ok) return ok.error();
+    memory = new_memory(name, layout, page_bytes, false);
+  }
   if (!memory) return memory.error();
   RingMemory ring(std::move(memory->fd), geometry, marks_of(geometry), page_bytes);
   if (auto ok = ring.map(layout.mark_offset, layout.data_offset, true); !ok) return ok.error();

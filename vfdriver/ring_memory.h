@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,6 +39,9 @@ constexpr std::chrono::microseconds nap_beside(const RingGeometry& geometry) {
 
 // Every broken rule of a geometry, in one sentence each; an input error.
 Result<Done> validate(const RingGeometry& geometry);
+
+// Whether its pages fit into what is available, in bytes (empty: nobody knows, and they do); an error of the work.
+Result<Done> check_memory(const RingGeometry& geometry, std::optional<std::uint64_t> available);
 
 // Landmark of block b (stream bytes [b * mark_bytes, (b + 1) * mark_bytes)), stored at marks[b % mark_count]: where the
 // first record of the block begins, and the index of the first frame at or after it. Overwritten only after `reserve`

@@ -17,6 +17,8 @@
 #include "hw/log.h"
 #include "vfdriver/capture_report.h"
 #include "vfdriver/channel_server.h"
+#include "vfdriver/mirror_copies.h"
+#include "vfdriver/replace_text.h"
 
 namespace vigia::vf {
 
@@ -237,6 +239,9 @@ CaptureOptions capture_options(const ServeConfig& config, const ServeOptions& op
   capture.ring = config.ring;
   capture.snaplen = config.snaplen;
   capture.duplicates = config.duplicates;
+  capture.mirror_rules = config.mirror_rules;
+  capture.mirror_agent = config.mirror_agent;
+  capture.mirrors_may_come = true;
   capture.quota = config.quota;
   capture.rotate = config.rotate;
   capture.store_kind = config.policy;
@@ -256,6 +261,16 @@ fs::path storage_of(const ServeConfig& config, const ServeOptions& options, Serv
     state.storage_problem("storage is configured as " + config.storage_mode + ", but no directory was given (--out)");
   }
   return config.storage_mode == "none" ? fs::path() : options.out;
+}
+
+// The capture follows the file, and so does the next one, should this one end. No port: the host sends what is this
+// probe's.
+Result<Done> take_mirrors(const ServeConfig& config, const std::string& port) {
+  if (config.mirror_rules.empty()) {
+    return input_error("mirrors: this probe compares nothing with them: its configuration has no capture.mirror_rules");
+  }
+  const auto rules = parse_mirror_rules(port, "mirrors", config.mirror_agent, std::nullopt);
+  return rules ? replace_text(config.mirror_rules, port) : Result<Done>(rules.error());
 }
 
 // One device from its start to its end. What is wrong with the device may get better; with its name it never will.
@@ -297,7 +312,8 @@ Result<Done> serve(const ServeOptions& options, StopRequest& stop) {
   ChannelServer server(
       std::move(*link),
       {[&state] { return state.hello(); }, [&state] { return state.status(); }, [&state] { return state.source(); },
-       [&stop] { stop.stop.store(true, std::memory_order_relaxed); }, [&state] { return state.final_report(); }});
+       [&stop] { stop.stop.store(true, std::memory_order_relaxed); }, [&state] { return state.final_report(); },
+       [&config](const std::string& port) { return take_mirrors(*config, port); }});
   std::thread channel([&] {
     ::prctl(PR_SET_NAME, "channel");
     server.run(done);

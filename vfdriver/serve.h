@@ -24,6 +24,9 @@ struct ServeConfig {
   // What becomes of frames when storage is a whole ring behind.
   ListenerKind policy = ListenerKind::overwritable;
   std::optional<DuplicateOptions> duplicates;  // empty: nobody looks for them
+  // With duplicates, as CaptureOptions has them; the file need not be there yet.
+  std::filesystem::path mirror_rules;
+  std::optional<unsigned> mirror_agent;
   unsigned mtu = 1500;
   ClockOptions clock;
   std::string storage_mode;  // "virtio", "passthrough", "none"; empty: not said

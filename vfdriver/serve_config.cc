@@ -21,6 +21,7 @@ namespace {
 constexpr std::uint64_t kDefaultFile = 64u << 20;
 constexpr std::uint64_t kDefaultRing = 64u << 20;
 constexpr std::uint64_t kMaxHugepages = 1u << 20;
+constexpr std::uint64_t kMaxVf = 65535;  // NumVFs has 16 bits
 
 void read_capture(JsonFields fields, ServeConfig& config) {
   config.ring.data_bytes = fields.size("ring").value_or(kDefaultRing);
@@ -47,6 +48,13 @@ void read_capture(JsonFields fields, ServeConfig& config) {
       fields.fault("dedup", options.error().text);
     }
   }
+  config.mirror_rules = fields.word("mirror_rules").value_or("");
+  if (!config.mirror_rules.empty() && !config.mirror_rules.is_absolute()) {
+    fields.fault("mirror_rules", "want a path from the root, /run/vigia/mirrors.json");
+  }
+  if (const auto vf = fields.integer("mirror_agent", 0, kMaxVf)) config.mirror_agent = static_cast<unsigned>(*vf);
+  if (!config.mirror_rules.empty() && !config.duplicates) fields.fault("mirror_rules", "needs dedup");
+  if (config.mirror_agent && config.mirror_rules.empty()) fields.fault("mirror_agent", "needs mirror_rules");
   // What the host pulls is read from one ring and one line of files, each frame once across the seam (replay.h).
   if (const auto queues = fields.integer("queues", 1, 4); queues && *queues != 1) {
     fields.fault("queues", "a probe captures on one queue; `vigia-capture run --queues` takes several");

@@ -119,12 +119,43 @@ void Session::place_engines(const Result<std::vector<CpuCore>>& cores) {
   claims_.claim(cpus_.cpus);
 }
 
-Result<Done> Session::prepare(std::vector<RingMemory> rings, const Result<std::vector<CpuCore>>& cores) {
-  if (!options_.mirror_rules.empty()) {
-    auto mirrors = load_mirror_rules(options_.mirror_rules, options_.mirror_agent, info_.mac);
-    if (!mirrors) return mirrors.error();
-    mirrors_ = std::move(*mirrors);
+Result<Done> Session::read_mirrors() {
+  if (options_.mirror_rules.empty()) return Done{};
+  MirrorRules rules;
+  if (!options_.mirrors_may_come) {
+    auto loaded = load_mirror_rules(options_.mirror_rules, options_.mirror_agent, info_.mac);
+    if (!loaded) return loaded.error();
+    rules = std::move(*loaded);
   }
+  mirror_file_.emplace(options_.mirror_rules, rules.vf ? rules.vf : options_.mirror_agent, info_.mac);
+  mirrors_.emplace(std::move(rules));
+  follow_mirrors();
+  return Done{};
+}
+
+// What is predicted follows the file; frames that came before are held against what held then.
+void Session::follow_mirrors() {
+  if (!mirror_file_) return;
+  auto news = mirror_file_->look();
+  if (!news) return;
+  if (!*news && mirrors_->now().none()) {
+    log::info("{}: {}; until then no copies are predicted", options_.name, news->error().text);
+    return;
+  }
+  if (!*news) {
+    log::warning("{}: {}; copies are predicted as before", options_.name, news->error().text);
+    return;
+  }
+  const MirrorRules& rules = **news;
+  log::info("{}: {}: {}", options_.name, options_.mirror_rules.string(),
+            rules.none() ? "nothing is mirrored here: no copies are predicted"
+            : rules.once ? std::string("the NIC makes one copy of a frame, whatever rules match")
+                         : fmt::format("copies are predicted for {} mirrored tenant(s)", rules.tenants.size()));
+  mirrors_->set(std::move(**news));
+}
+
+Result<Done> Session::prepare(std::vector<RingMemory> rings, const Result<std::vector<CpuCore>>& cores) {
+  if (auto ok = read_mirrors(); !ok) return ok;
   if (auto ok = make_lanes(std::move(rings)); !ok) return ok;
   auto dir = make_run_dir();
   if (!dir) return dir.error();
@@ -227,6 +258,7 @@ Result<Done> Session::watch() {
     }
     if (now >= next_show) {
       count_port();
+      follow_mirrors();
       show_observer();
       next_show = now + kShowEvery;
     }

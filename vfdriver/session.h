@@ -12,6 +12,7 @@
 #include "vfdriver/capture_report.h"
 #include "vfdriver/engine_cpus.h"
 #include "vfdriver/lane.h"
+#include "vfdriver/mirror_file.h"
 #include "vfdriver/terminal.h"
 
 namespace vigia::vf {
@@ -30,6 +31,8 @@ class Session {
  private:
   Result<Done> make_lanes(std::vector<RingMemory> rings);
   Result<Done> make_stores();
+  Result<Done> read_mirrors();
+  void follow_mirrors();
   void place_engines(const Result<std::vector<CpuCore>>& cores);
   CaptureDescription describe() const;
   void start_stores();
@@ -53,7 +56,8 @@ class Session {
   hw::CounterFile counters_;
   std::unique_ptr<Clock> clock_;
   std::optional<FrameLimit> limit_;
-  std::optional<MirrorRules> mirrors_;
+  std::optional<CurrentMirrors> mirrors_;
+  std::optional<MirrorFile> mirror_file_;       // with mirrors_
   std::vector<std::unique_ptr<Lane>> lanes_;    // in the order of the queues
   std::vector<std::unique_ptr<Store>> stores_;  // one for each lane, or one, or none
   std::optional<ListenerServer> server_;

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "hw/accounts.h"
 #include "hw/log.h"
+#include "vfdriver/replace_text.h"
 
 namespace vigia::vf {
 
@@ -206,21 +206,6 @@ void Tenant::finish() {
 
 namespace {
 
-// All or nothing: a reader never sees half a file.
-Result<Done> write_file(const std::filesystem::path& path, const std::string& text) {
-  std::filesystem::path half = path;
-  half += ".part";
-  {
-    std::ofstream out(half);
-    out << text;
-    if (!out.flush()) return os_error("write " + half.string());
-  }
-  std::error_code error;
-  std::filesystem::rename(half, path, error);
-  if (error) return work_error(fmt::format("rename {} to {}: {}", half.string(), path.string(), error.message()));
-  return Done{};
-}
-
 Result<Done> write_stats(const TenantOptions& options, const PortInfo& info, const TenantStats& s, const TxCounts& tx) {
   if (options.stats_json.empty()) return Done{};
   const nlohmann::ordered_json json{{"name", options.name},
@@ -243,7 +228,7 @@ Result<Done> write_stats(const TenantOptions& options, const PortInfo& info, con
                                     {"tx_lost", tx.lost},
                                     {"tx_refused", tx.refused},
                                     {"pf_restarts", s.pf_restarts}};
-  return write_file(options.stats_json, json.dump(2) + "\n");
+  return replace_text(options.stats_json, json.dump(2) + "\n");
 }
 
 }  // namespace
@@ -281,7 +266,7 @@ Result<Done> run_tenant(const TenantOptions& options, const std::atomic<bool>& s
 
   Tenant tenant(**device, options, std::move(traffic), *counters, stop);
   if (!options.ready_file.empty()) {
-    if (auto written = write_file(options.ready_file, "ready\n"); !written) return written;
+    if (auto written = replace_text(options.ready_file, "ready\n"); !written) return written;
   }
   log::info("{}: {} receives on {} queue(s), mailbox API {}", options.name, info->who(), info->queues, info->api);
   auto result = tenant.run();

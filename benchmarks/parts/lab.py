@@ -3,9 +3,9 @@
 then nowhere or to disk: from the first frame on the wire until the last is where it belongs. VIGIA_BENCH_DIR: the disk."""
 import json
 import os
-import subprocess
 import sys
-import tempfile
+
+import borrowed  # beside ../run
 
 LINE_RATE_MPPS = 14.88  # 64-byte frames on 10 Gb/s: 10e9 / ((64 + 20) * 8)
 
@@ -19,13 +19,13 @@ SPEC = """lab:
 def lab(context, out):
     frames = 1_000_000 if context.quick else 10_000_000
     rates, lost = [], 0
-    with tempfile.TemporaryDirectory(dir=os.environ.get("VIGIA_BENCH_DIR")) as folder:
+    with borrowed.folder(os.environ.get("VIGIA_BENCH_DIR")) as folder:
         spec = os.path.join(folder, "lab.yaml")
         with open(spec, "w", encoding="utf-8") as f:
             f.write(SPEC.format(count=frames, out=out))
         for _ in range(context.runs):
-            done = subprocess.run([context.bin("vigia"), "lab", "run", spec, "--out", f"{folder}/out", "--json"],
-                                  capture_output=True, text=True, check=False)
+            done = borrowed.run([context.bin("vigia"), "lab", "run", spec, "--out", f"{folder}/out", "--json"],
+                                capture_output=True, text=True)
             if done.returncode != 0:
                 sys.exit(f"lab run failed ({done.returncode}):\n{done.stderr}")
             result = json.loads(done.stdout)

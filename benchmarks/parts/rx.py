@@ -5,12 +5,12 @@ idle: what a waiting engine costs. instructions: counted per frame by callgrind,
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "rx"))
 
+import borrowed  # noqa: E402  (beside ../run)
 import instructions  # noqa: E402
 import search  # noqa: E402
 
@@ -21,8 +21,10 @@ SIZES = {"64": "60", "128": "124", "256": "252", "512": "508", "1024": "1020", "
 
 def bench(context, *words):
     # The PF's journal is synced to the disk at each end, which takes seconds on a busy one.
-    env = os.environ | ({"TMPDIR": "/dev/shm"} if os.path.isdir("/dev/shm") else {})
-    done = subprocess.run([context.bin("rx_bench"), *map(str, words)], capture_output=True, text=True, check=False, env=env)
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with borrowed.folder(memory) as folder:
+        done = borrowed.run([context.bin("rx_bench"), *map(str, words)], capture_output=True, text=True,
+                            env=os.environ | {"TMPDIR": folder})
     if done.returncode != 0:
         sys.exit(f"rx_bench {' '.join(map(str, words))} failed ({done.returncode}):\n{done.stderr}")
     return json.loads(done.stdout)

@@ -4,15 +4,16 @@ by AF_XDP and AF_PACKET, peers tcpdump, dumpcap and netsniff-ng, each into a fil
 sending CPU gives only some 0.6 Mpps, the figure is CPU seconds of the capturing process (all its threads, from the first
 frame to the last) per million frames; what the kernel does for a frame before a socket has it runs on the sender's CPU
 and is in nobody's figure. Frames that a tool lost are shown beside it."""
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
+
+import borrowed  # beside ../run
 
 TRAFGEN = """{
   0x02, 0x00, 0x00, 0x00, 0x00, 0x01, 0x02, 0x00, 0x00, 0x00, 0x00, 0x02, 0x08, 0x00,
@@ -53,34 +54,29 @@ PEERS = {
 }
 
 
-class Stage:
-    """The namespace with va (captured) and vb (sent to)."""
-
-    def __init__(self):
-        self.name = f"vigia-bench-{os.getpid()}"
-
-    def __enter__(self):
-        self.ip("netns", "add", self.name)
-        self.run(["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"])
-        self.run(["ip", "link", "add", "va", "type", "veth", "peer", "name", "vb"])
+@contextlib.contextmanager
+def namespace():
+    """With va (captured) and vb (sent to)."""
+    with borrowed.namespace(f"vigia-bench-{os.getpid()}") as name:
+        stage = Stage(name)
+        stage.run(["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"])
+        stage.run(["ip", "link", "add", "va", "type", "veth", "peer", "name", "vb"])
         for end in ("va", "vb"):
-            self.run(["ip", "link", "set", end, "up"])
+            stage.run(["ip", "link", "set", end, "up"])
         # Tags would be taken out of the frames; there are none, and vigia-capture need not warn.
-        self.run(["ethtool", "-K", "va", "rxvlan", "off"], check=False)
-        return self
+        stage.run(["ethtool", "-K", "va", "rxvlan", "off"], check=False)
+        yield stage
 
-    def __exit__(self, *_):
-        self.ip("netns", "del", self.name)
 
-    @staticmethod
-    def ip(*words):
-        subprocess.run(["ip", *words], check=True)
+class Stage:
+    def __init__(self, name):
+        self.name = name
 
     def inside(self, command):
         return ["ip", "netns", "exec", self.name, *command]
 
     def run(self, command, check=True):
-        return subprocess.run(self.inside(command), check=check, capture_output=True, text=True)
+        return borrowed.run(self.inside(command), check=check, capture_output=True, text=True)
 
     def send(self, config, frames):
         done = self.run(["taskset", "-c", "0", "trafgen", "--dev", "vb", "--conf", config, "--num", str(frames), "--cpus", "1", "--qdisc-path",
@@ -119,16 +115,16 @@ def await_start(process, said):
 
 def trial(context, stage, tool, sink, frames):
     command, count = tool
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+    with borrowed.folder("/dev/shm") as folder:
         config, out = f"{folder}/frame.cfg", f"{folder}/out.pcap"
         with open(config, "w", encoding="ascii") as f:
             f.write(TRAFGEN)
         if sink == "null":
             os.symlink("/dev/null", out)
         said = f"{folder}/said"
-        with open(said, "w", encoding="utf-8") as log:
-            process = subprocess.Popen(stage.inside(["taskset", "-c", "1", *command(context, out, folder)]), stdout=log, stderr=log,
-                                       env=os.environ | {"VIGIA_RUN_DIR": folder})
+        with open(said, "w", encoding="utf-8") as log, borrowed.started(
+                stage.inside(["taskset", "-c", "1", *command(context, out, folder)]), stdout=log, stderr=log,
+                env=os.environ | {"VIGIA_RUN_DIR": folder}) as process:
             await_start(process, said)
             arrived = stage.arrived()
             before, begin = cpu_seconds(process.pid), time.monotonic()
@@ -152,7 +148,7 @@ def rx_kernel(context, sink):
         return
     frames = 200_000 if context.quick else 2_000_000
     figures = {name: ([], [], []) for name in (*OURS, *PEERS)}
-    with Stage() as stage:
+    with namespace() as stage:
         for _ in range(context.runs):  # in turn, so that a disturbance meets all
             for name, tool in (OURS | PEERS).items():
                 for values, value in zip(figures[name], trial(context, stage, tool, sink, frames)):

@@ -10,34 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
-HUGEPAGES = "/proc/sys/vm/nr_hugepages"
+import borrowed  # beside ../run
+
 PAGES = 640
 TESTPMD = "dpdk-testpmd"
 PEERS = {"rxonly": "neither looks at frames nor copies nor stamps", "icmpecho": "reads the headers of each frame and drops it"}
-
-
-class Hugepages:
-    """At least PAGES free ones and a place to mount them; as before afterwards."""
-
-    def __init__(self, folder):
-        self.mount = os.path.join(folder, "huge")
-
-    def __enter__(self):
-        with open(HUGEPAGES, encoding="ascii") as f:
-            self.before = f.read().strip()
-        with open(HUGEPAGES, "w", encoding="ascii") as f:
-            f.write(str(int(self.before) + PAGES))
-        os.mkdir(self.mount)
-        subprocess.run(["mount", "-t", "hugetlbfs", "none", self.mount], check=True)
-        return self.mount
-
-    def __exit__(self, *_):
-        subprocess.run(["umount", self.mount], check=False)
-        with open(HUGEPAGES, "w", encoding="ascii") as f:
-            f.write(self.before)
 
 
 def testpmd(cpu, name, huge, vdev, mode, log):
@@ -49,16 +28,7 @@ def testpmd(cpu, name, huge, vdev, mode, log):
         command += ["--txpkts=64"]
     else:
         command += ["--no-flush-rx"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
-
-
-def end(process):
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    return borrowed.started(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
 
 
 def distance(context):
@@ -69,10 +39,9 @@ def distance(context):
 
 def peer_rate(context, folder, huge, sock, packed, mode, seconds):
     log = os.path.join(folder, f"{mode}.log")
-    with open(log, "w", encoding="utf-8") as f:
-        rx = testpmd(1, "rx", huge, f"virtio_user0,path={sock},queues=1,queue_size=1024,packed_vq={int(packed)}", mode, f)
+    vdev = f"virtio_user0,path={sock},queues=1,queue_size=1024,packed_vq={int(packed)}"
+    with open(log, "w", encoding="utf-8") as f, testpmd(1, "rx", huge, vdev, mode, f):
         time.sleep(seconds + 4)
-        end(rx)
     with open(log, encoding="utf-8") as f:
         rates = [int(r) / 1e6 for r in re.findall(r"Rx-pps:\s+(\d+)", f.read())]
     busy = [r for r in rates if r > 0][1:]  # the first second is not a whole one
@@ -84,9 +53,9 @@ def peer_rate(context, folder, huge, sock, packed, mode, seconds):
 
 def our_rate(context, folder, sock, kind, seconds):
     stats = os.path.join(folder, "stats.json")
-    done = subprocess.run([context.bin("vigia-capture"), "run", "--device", f"vhost-user:{sock},ring={kind}", "--poll", "--cpus", "1",
-                           "--queue-size", "1024", "--for", f"{seconds}s", "--stats-json", stats], capture_output=True, text=True,
-                          check=False, env=os.environ | {"VIGIA_RUN_DIR": folder})
+    done = borrowed.run([context.bin("vigia-capture"), "run", "--device", f"vhost-user:{sock},ring={kind}", "--poll", "--cpus", "1",
+                         "--queue-size", "1024", "--for", f"{seconds}s", "--stats-json", stats], capture_output=True, text=True,
+                        env=os.environ | {"VIGIA_RUN_DIR": folder})
     if done.returncode != 0:
         sys.exit(f"vigia-capture failed ({done.returncode}):\n{done.stderr}")
     with open(stats, encoding="utf-8") as f:
@@ -97,13 +66,13 @@ def our_rate(context, folder, sock, kind, seconds):
 def pair(context, folder, huge, kind, mode, seconds):
     """Ours, then the peer, on one generator; and how far apart the CPUs were before, between and after."""
     sock = os.path.join(folder, "vhost.sock")
-    with open(os.path.join(folder, "txonly.log"), "w", encoding="utf-8") as log:
-        tx = testpmd(0, "tx", huge, f"net_vhost0,iface={sock},queues=1", "txonly", log)
-        try:
+    tx_log = os.path.join(folder, "txonly.log")
+    try:
+        with open(tx_log, "w", encoding="utf-8") as log, testpmd(0, "tx", huge, f"net_vhost0,iface={sock},queues=1", "txonly", log) as tx:
             deadline = time.monotonic() + 20
             while not os.path.exists(sock):
                 if time.monotonic() > deadline or tx.poll() is not None:
-                    with open(log.name, encoding="utf-8") as said:
+                    with open(tx_log, encoding="utf-8") as said:
                         sys.exit(f"the generator does not come up:\n{said.read()[-2000:]}")
                 time.sleep(0.1)
             got = {"distance": [distance(context)]}
@@ -111,10 +80,9 @@ def pair(context, folder, huge, kind, mode, seconds):
             got["distance"].append(distance(context))
             got["peer"] = peer_rate(context, folder, huge, sock, kind == "packed", mode, seconds)
             got["distance"].append(distance(context))
-        finally:
-            end(tx)
-            if os.path.exists(sock):
-                os.unlink(sock)
+    finally:
+        if os.path.exists(sock):
+            os.unlink(sock)
     return got
 
 
@@ -123,7 +91,7 @@ def rx_virtio(context, kind):
         context.say(f"rx_virtio.{kind} is left out: it takes root, two CPUs and {TESTPMD} (Debian: dpdk-dev)")
         return
     seconds = 2 if context.quick else 3
-    with tempfile.TemporaryDirectory() as folder, Hugepages(folder) as huge:
+    with borrowed.folder() as folder, borrowed.hugepages(PAGES), borrowed.hugetlbfs(f"{folder}/huge") as huge:
         for mode, meaning in PEERS.items():
             pairs, thrown = [], 0
             while len(pairs) < context.runs and thrown < 5 * context.runs:

@@ -6,14 +6,16 @@ for store.ring.quota, none is deleted. Limit and store write in turn, each when 
 left behind; the ratio is the median of the turns' ratios. The peers are tcpdump, dumpcap and netsniff-ng, which store
 what they receive of the same frames on a veth pair. VIGIA_BENCH_DIR: a directory on the disk that is meant, with 30 GiB
 free (default: the temporary one)."""
+import contextlib
 import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
+
+import borrowed  # beside ../run
 
 GIB = 1 << 30
 FRAME = 1514
@@ -47,11 +49,11 @@ def settle(folder):
 def fio(folder, seconds, way):
     """GiB/s into space that was never written, as a capture's, and the CPU time of it in cores."""
     settle(folder)
-    done = subprocess.run(
+    done = borrowed.run(
         ["fio", "--name=limit", f"--directory={folder}", "--rw=write", "--bs=1M", "--direct=1", "--ioengine=io_uring",
          f"--iodepth={DEPTH}", f"--nrfiles={room(folder, seconds) // FILE_BYTES}", f"--filesize={FILE_BYTES}",
          "--file_service_type=sequential", "--fallocate=native", f"--runtime={seconds}", "--output-format=json", *WAYS[way]],
-        capture_output=True, text=True, check=False)
+        capture_output=True, text=True)
     for file in os.listdir(folder):
         if file.startswith("limit."):
             os.unlink(os.path.join(folder, file))
@@ -65,8 +67,8 @@ def simulate(context, what, folder, seconds, quota=None):
     """GiB/s, the CPU time of the store's thread in cores, and the report. quota: of files; None: nothing is deleted."""
     quota = quota * FILE_BYTES if quota else room(folder, seconds)
     settle(folder)
-    done = subprocess.run([context.bin("vigia-capture"), "run", "--simulate", what, "--raw", f"{folder}/raw", "--quota",
-                           str(quota), "--for", f"{seconds}s", "--stats-json", "-"], capture_output=True, text=True, check=False)
+    done = borrowed.run([context.bin("vigia-capture"), "run", "--simulate", what, "--raw", f"{folder}/raw", "--quota",
+                         str(quota), "--for", f"{seconds}s", "--stats-json", "-"], capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"vigia-capture run --simulate {what} failed ({done.returncode}):\n{done.stderr}")
     run = json.loads(done.stdout)
@@ -81,7 +83,7 @@ def busy_seconds():
 
 
 def unreserved(context, folder, seconds):
-    with Hugepages(-HUGEPAGES):
+    with borrowed.hugepages(-HUGEPAGES):
         return simulate(context, "capture", folder, seconds)
 
 
@@ -96,7 +98,7 @@ def ring_to_disk(context):
     seconds, turns = (1, context.runs) if context.quick else (3, 2 * context.runs)
     fio_way = "registered" if os.geteuid() == 0 else "plain"  # hugepages take root
     limit, limit_cpu, seen, machine = [], [], {name: [] for name in RUNS}, []
-    with tempfile.TemporaryDirectory(dir=os.environ.get("VIGIA_BENCH_DIR")) as folder, Hugepages():
+    with borrowed.folder(os.environ.get("VIGIA_BENCH_DIR")) as folder, borrowed.hugepages(HUGEPAGES):
         for turn in range(turns):
             # The disk's mood changes from second to second: the limit is next to what is compared with it, on either side.
             for name in ["fio", *RUNS] if turn % 2 == 0 else [*reversed(RUNS), "fio"]:
@@ -126,59 +128,35 @@ def ring_to_disk(context):
            "machine_cores": round(context.spread(machine)[0], 3), "fio_cores": round(context.spread(limit_cpu)[0], 3)}
 
 
-HUGEPAGES = 160  # of 2 MiB: a ring of 256 MiB, and fio's blocks
+# Of 2 MiB: a ring of 256 MiB, and fio's blocks. On pages of 4 KiB a block is 256 pieces, which a virtual disk takes in
+# several requests. Without root: what there is.
+HUGEPAGES = 160
 
 
-class Hugepages:
-    """So many hugepages of 2 MiB more, or fewer; as before afterwards. Without root: what there is.
-    On pages of 4 KiB a block is 256 pieces, which a virtual disk takes in several requests."""
-    FILE = "/proc/sys/vm/nr_hugepages"
-
-    def __init__(self, more=HUGEPAGES):
-        self.more = more
-
-    def __enter__(self):
-        with open(self.FILE, encoding="ascii") as f:
-            self.before = f.read()
-        self.put(str(max(0, int(self.before) + self.more)))
-
-    def __exit__(self, *_):
-        self.put(self.before)
-
-    def put(self, pages):
-        if os.geteuid() == 0:
-            with open(self.FILE, "w", encoding="ascii") as f:
-                f.write(pages)
+@contextlib.contextmanager
+def veth_pair():
+    """Two ends, from and to, in a network namespace of their own: what a peer captures, nobody else sees."""
+    with borrowed.namespace(f"vigia-bench-{os.getpid()}") as name:
+        pair = VethPair(name)
+        pair.ip("link", "add", "name", "from", "type", "veth", "peer", "name", "to")
+        for end in ("from", "to"):
+            pair.inside("sysctl", "-qw", f"net.ipv6.conf.{end}.disable_ipv6=1")
+            pair.ip("link", "set", "dev", end, "mtu", "9000", "up")
+        yield pair
 
 
 class VethPair:
-    """Two ends in a network namespace of their own: what a peer captures, nobody else sees."""
+    def __init__(self, namespace):
+        self.name = namespace
 
-    def __enter__(self):
-        self.name = f"vigia-bench-{os.getpid()}"
-        self.ip("netns", "add", self.name)
-        try:
-            self.ip("-n", self.name, "link", "add", "name", "from", "type", "veth", "peer", "name", "to")
-            for end in ("from", "to"):
-                self.inside("sysctl", "-qw", f"net.ipv6.conf.{end}.disable_ipv6=1")
-                self.ip("-n", self.name, "link", "set", "dev", end, "mtu", "9000", "up")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.ip("netns", "del", self.name)
-
-    @staticmethod
-    def ip(*words):
-        subprocess.run(["ip", *words], check=True)
+    def ip(self, *words):
+        borrowed.run(["ip", "-n", self.name, *words], check=True)
 
     def inside(self, *words):
-        subprocess.run(["ip", "netns", "exec", self.name, *words], check=True, capture_output=True)
+        borrowed.run(["ip", "netns", "exec", self.name, *words], check=True, capture_output=True)
 
     def start(self, words):
-        return subprocess.Popen(["ip", "netns", "exec", self.name, *words], stdout=subprocess.DEVNULL,
+        return borrowed.started(["ip", "netns", "exec", self.name, *words], stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True)
 
 
@@ -205,17 +183,17 @@ def stored_frames(context, file, folder):
 def one_peer(context, pair, words, folder, frames):
     """CPU seconds per GB stored, and frames lost."""
     file, raw = f"{folder}/peer.pcap", f"{folder}/peer.raw"
-    writer = pair.start(words)
-    time.sleep(1.5)
-    if writer.poll() is not None:
-        return None, writer.stderr.read().strip().splitlines()[-1:]
-    config = f"{folder}/trafgen.cfg"
-    pair.inside("trafgen", "-i", config, "-o", "from", "-n", str(frames), "-P", "1", "-q")
-    time.sleep(1)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    writer.send_signal(2)
-    writer.wait()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with pair.start(words) as writer:
+        time.sleep(1.5)
+        if writer.poll() is not None:
+            return None, writer.stderr.read().strip().splitlines()[-1:]
+        config = f"{folder}/trafgen.cfg"
+        pair.inside("trafgen", "-i", config, "-o", "from", "-n", str(frames), "-P", "1", "-q")
+        time.sleep(1)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        writer.send_signal(2)
+        writer.wait()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
     stored = stored_frames(context, file, raw)
     for path in (file, raw):
@@ -233,7 +211,7 @@ def peers(context):
         return
     frames = 200_000 if context.quick else 2_000_000
     samples = {}
-    with tempfile.TemporaryDirectory(dir=os.environ.get("VIGIA_BENCH_DIR")) as folder, VethPair() as pair:
+    with borrowed.folder(os.environ.get("VIGIA_BENCH_DIR")) as folder, veth_pair() as pair:
         os.chmod(folder, 0o777)  # some of them drop their rights
         with open(f"{folder}/trafgen.cfg", "w", encoding="utf-8") as f:
             f.write(TRAFGEN)

@@ -121,6 +121,21 @@ TEST(GuestChannel, GreetingsThatFailSayWhy) {
   EXPECT_EQ(GuestChannel::connect(std::string(200, 'x')).error().exit_status(), 2);
 }
 
+TEST(GuestChannel, TellsWhatIsMirrored) {
+  const FakeGuest guest([](std::uint32_t id, const nlohmann::json& request) {
+    const bool taken =
+        request["command"] == "hello" || (request["command"] == "mirrors" && request["port"]["vfs"] == 5);
+    return framed(taken ? FrameType::reply : FrameType::failure, id, taken ? "{}" : "{\"status\":2,\"error\":\"no\"}");
+  });
+  auto connected = GuestChannel::connect(guest.socket());
+  ASSERT_TRUE(connected) << connected.error().text;
+  EXPECT_TRUE(connected->tell_mirrors("{\"vfs\":5}"));
+  EXPECT_EQ(connected->tell_mirrors("{\"vfs\":6}").error().text, "no");
+  const auto more = connected->tell_mirrors("\"" + std::string(channel::kMaxRequest, 'x') + "\"");
+  ASSERT_FALSE(more);
+  EXPECT_THAT(more.error().text, HasSubstr("of which the channel takes 16384"));
+}
+
 TEST(GuestChannel, LeavingsOfEarlierClientsArePassedOver) {
   const FakeGuest guest([](std::uint32_t id, const nlohmann::json&) {
     return std::string(70'000, 'V') + framed(FrameType::data, id + 1, std::string(60'000, 'd')) +

@@ -55,6 +55,13 @@ TEST(GuestConfig, TheServiceTakesWhatTheHostWrites) {
   }
 }
 
+TEST(GuestConfig, WhoLooksForDuplicatesIsToldTheMirrors) {
+  EXPECT_EQ(serve_config(spec_of("  kind: vnp\n")).mirror_rules, "");
+  const auto config = serve_config(spec_of("  kind: vnp\n  capture: {dedup: \"window=1s\"}\n"));
+  EXPECT_TRUE(config.duplicates);
+  EXPECT_EQ(config.mirror_rules, "/run/vigia/mirrors.json");
+}
+
 TEST(GuestConfig, EveryNameOfAVmIsTheNameOfACapture) {
   for (const std::string& name : {std::string(40, 'a'), std::string("a-b_c.d"), std::string("0")}) {
     VmSpec spec = spec_of("  kind: vnp\n");

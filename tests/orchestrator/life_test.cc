@@ -24,6 +24,7 @@ namespace vigia::orch {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -186,6 +187,30 @@ TEST_F(LifeTest, EachStepThatFailsOrIsInterruptedIsUndone) {
   const auto up = bring_up(*host_, *plan(agent()), deaf);
   ASSERT_FALSE(up);
   EXPECT_EQ(up.error().text, "spy: the guest says nothing");
+  expect_nothing_left();
+}
+
+TEST_F(LifeTest, AnAgentThatLooksForDuplicatesIsToldWhatIsMirroredToIt) {
+  std::vector<std::string> told;
+  LifeHooks hooks;
+  hooks.tell_mirrors = [&](const VmMetadata& metadata, const std::string& port) {
+    EXPECT_EQ(port_.config().taps.size(), 1u) << "once the mirror is there";
+    told.push_back(metadata.kind + " " + port);
+    return Result<Done>(work_error("it has a cold"));
+  };
+  ASSERT_TRUE(bring_up(*host_, *plan(agent()), hooks));
+  EXPECT_THAT(told, IsEmpty()) << "it does not look for duplicates";
+  ASSERT_TRUE(take_down(*host_, vm("spy"), {}));
+
+  const auto made = plan(spec("spy", "  kind: vnma\n  tap: {tenants: [web], direction: rx}\n  capture: {dedup: on}\n"));
+  ASSERT_TRUE(made) << made.error().text;
+  const auto up = bring_up(*host_, *made, hooks);
+  ASSERT_TRUE(up) << up.error().text;
+  const std::string rule = "\"rules\":[{\"destination\":" + std::to_string(*made->placement.vf) + "}]";
+  EXPECT_THAT(told, ElementsAre(AllOf(StartsWith("vnma "), HasSubstr(rule))));
+  EXPECT_THAT(up->remarks, Contains(HasSubstr("spy does not know what is mirrored to it")));
+  EXPECT_THAT(up->remarks, Contains(HasSubstr("it has a cold")));
+  ASSERT_TRUE(take_down(*host_, vm("spy"), {}));
   expect_nothing_left();
 }
 

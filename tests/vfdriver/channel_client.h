@@ -77,7 +77,11 @@ class ServedRing {
                     ChannelService{[] { return std::string("{\"name\":\"p1\"}"); },
                                    [] { return std::string("{\"state\":\"capturing\"}"); }, [this] { return source; },
                                    [this] { stop_asked = true; },
-                                   [this] { return final_said ? std::string("{\"frames\":5}") : std::string(); }});
+                                   [this] { return final_said ? std::string("{\"frames\":5}") : std::string(); },
+                                   [this](const std::string& port) {
+                                     mirrors = port;
+                                     return port.empty() ? Result<Done>(input_error("no mirrors")) : Done{};
+                                   }});
     thread_ = std::thread([this] { server_->run(done_); });
   }
   ~ServedRing() { stop(); }
@@ -94,6 +98,7 @@ class ServedRing {
   RingUnderTest ring;
   PullSource source;
   std::atomic<bool> stop_asked{false}, final_said{false};
+  std::string mirrors;  // as the host told them; read once it has the answer
 
  private:
   TempDir dir_;

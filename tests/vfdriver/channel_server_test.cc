@@ -45,6 +45,16 @@ TEST(ChannelServer, AnswersUnderTheIdOfTheRequest) {
   EXPECT_EQ(host.ask(7, "{\"command\":\"cancel\"}").json()["cancelled"], false);
 }
 
+TEST(ChannelServer, TakesWhatIsMirrored) {
+  ServedRing t;
+  ChannelClient host(t.socket());
+  EXPECT_EQ(host.ask(1, R"({"command":"mirrors","port":{"vfs":[]}})").json()["taken"], true);
+  EXPECT_EQ(t.mirrors, "{\"vfs\":[]}");
+  const ClientFrame without = host.ask(2, R"({"command":"mirrors"})");
+  EXPECT_EQ(without.type, FrameType::failure);
+  EXPECT_THAT(without.payload, HasSubstr("no mirrors"));
+}
+
 TEST(ChannelServer, WhatIsNoRequestIsRefusedInWords) {
   ServedRing t;
   ChannelClient host(t.socket());

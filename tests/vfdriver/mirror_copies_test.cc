@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
 
 #include "tests/vfdriver/ring_fixture.h"
+#include "tests/vfdriver/temp_dir.h"
 #include "vfdriver/duplicates.h"
 
 namespace vigia::vf {
@@ -157,13 +159,24 @@ TEST(MirrorRulesFile, WhichAgentOfSeveral) {
   EXPECT_THAT(unclear.error().text, HasSubstr("m.json: copies go to VF 0, 2; say by --mirror-agent"));
 }
 
+TEST(MirrorRulesFile, NothingMirroredIsNoFaultOfTheText) {
+  const auto nobody = parse_mirror_rules(port(""), "m.json", {}, {});
+  ASSERT_TRUE(nobody) << nobody.error().text;
+  EXPECT_TRUE(nobody->none());
+  EXPECT_FALSE(nobody->vf);
+  const auto another = parse_mirror_rules(port(kToOther), "m.json", 2u, {});
+  ASSERT_TRUE(another) << another.error().text;
+  EXPECT_TRUE(another->none());
+  EXPECT_EQ(another->vf, 2u);
+}
+
 TEST(MirrorRulesFile, Refusals) {
   const std::pair<std::string, const char*> rows[] = {
-      {"", "m.json: not what `vigia pf show --json` of this version prints"},
+      {"", "m.json: cannot be read, or is empty"},
+      {"{", "m.json: not what `vigia pf show --json` of this version prints"},
       {"[]", "not what"},
       {"{}", "not what"},
       {R"({"vfs":[],"mirrors":[{"from":-1,"to":"x"}],"rules":[]})", "not what"},
-      {port(""), "m.json: nothing is mirrored; bring the tap up first"},
       {port(kDbRx, "", ""), "m.json: the address of VF 1, which is mirrored, is not there; give it `mac`"},
       {R"({"vfs":[],"mirrors":[{"from":5,"to":2,"direction":"rx"}],"rules":[]})", "the address of VF 5"},
   };
@@ -173,8 +186,15 @@ TEST(MirrorRulesFile, Refusals) {
     EXPECT_EQ(rules.error().exit_status(), 2);
     EXPECT_THAT(rules.error().text, HasSubstr(says));
   }
-  EXPECT_THAT(parse_mirror_rules(port(kDbRx), "m.json", 1u, {}).error().text,
-              HasSubstr("nothing is mirrored to VF 1; is it the agent's?"));
+  TempDir dir;
+  const auto load = [&](const std::string& text, std::optional<unsigned> agent) {
+    std::ofstream(dir / "m.json") << text;
+    const auto rules = load_mirror_rules(dir / "m.json", agent, {});
+    return rules ? "accepted" : rules.error().text;
+  };
+  EXPECT_THAT(load(port(""), {}), HasSubstr("m.json: nothing is mirrored; bring the tap up first"));
+  EXPECT_THAT(load(port(kDbRx), 1u), HasSubstr("nothing is mirrored to VF 1; is it the agent's?"));
+  EXPECT_THAT(load(port(kDbRx), 2u), "accepted");
   EXPECT_THAT(load_mirror_rules("/nonexistent/m.json", {}, {}).error().text, HasSubstr("cannot be read"));
 }
 
@@ -199,7 +219,7 @@ class CopyCount : public ::testing::Test {
   }
   void settle(std::uint64_t ms) { table_.settle(kMs * (1000 + ms)); }
 
-  MirrorRules rules_ = three();
+  CurrentMirrors rules_{three()};
   Duplicates table_{{.records = 16}, &rules_};  // two buckets, a window of 200 ms
 };
 
@@ -230,6 +250,18 @@ TEST_F(CopyCount, ACopyThatDoesNotComeIsMissingOnceTheWindowIsOver) {
   table_.look_back(kMs * 1250, 100);
   settle(1000);
   expect({1, 0, 1, 0}, "counted once");
+}
+
+TEST_F(CopyCount, RulesThatChangeHoldForFramesThatComeThen) {
+  comes(1, 0);
+  rules_.set({});
+  comes(1, 1);
+  comes(2, 2), comes(2, 3);
+  rules_.set(three());
+  comes(3, 4), comes(3, 5);
+  comes(2, 6);
+  settle(1000);
+  expect({2, 2, 0, 0}, "frame 2 came first when nothing was mirrored");
 }
 
 TEST_F(CopyCount, TheSameFrameLaterIsAnotherFrame) {

@@ -11,10 +11,12 @@
 
 #include "hw/counter_file.h"
 #include "pfdriver/tc/manager.h"
+#include "tests/vfdriver/channel_client.h"
 #include "tests/vfdriver/own_netns.h"
 #include "tests/vfdriver/ring_fixture.h"
 #include "tests/vfdriver/temp_dir.h"
 #include "vfdriver/capture.h"
+#include "vfdriver/serve.h"
 
 namespace vigia::vf {
 namespace {
@@ -58,18 +60,22 @@ class MirrorTc : public testing::Test {
       if (i % 64 == 63) std::this_thread::sleep_for(1ms);
     }
   }
-  void tap(const std::string& taps) {
-    const auto config = pf::parse_config(
+  static Result<pf::PfConfig> config_of(const std::string& taps) {
+    return pf::parse_config(
         "pf:\n  generator: tc\n  vfs: 3\n  vf:\n"
         "    - {index: 0, interface: t0, name: web, mac: \"02:00:00:00:00:01\"}\n"
         "    - {index: 1, interface: u0, name: db, mac: \"02:00:00:00:00:02\"}\n"
         "    - {index: 2, interface: a0, name: agent}\n  taps: [" +
             taps + "]\n",
         "pf.yaml");
+  }
+  void tap(const std::string& taps) {
+    const auto config = config_of(taps);
     ASSERT_TRUE(config) << config.error().text;
     manager_ = must(pf::TcManager::start(must(pf::open_traffic_control()), must(pf::open_route_netlink()), *config));
-    std::ofstream(dir_ / "mirrors.json") << pf::show_json(manager_->show(), manager_->config());
+    tell_mirrors();
   }
+  void tell_mirrors() { std::ofstream(dir_ / "mirrors.json") << pf::show_json(manager_->show(), manager_->config()); }
   void start() {
     options_.device = "packet:a1,outgoing=no";
     options_.name = "agent";
@@ -149,6 +155,57 @@ TEST_F(MirrorTc, AMirrorThatSomebodyTookAwayShowsAsMissingCopies) {
   EXPECT_EQ(count("engine.copy_unpredicted"), 0u);
   EXPECT_EQ(count("engine.copy_missing"), 150u);
   EXPECT_EQ(manager_->show().mirrors.size(), 3u) << "what is asked for now says so too";
+}
+
+TEST_F(MirrorTc, PredictionsFollowATapThatChanges) {
+  tap("{name: t, from: [0, 1], to: 2, direction: rx}");
+  start();
+  send("t1", 1, 2, 100);
+  for (int i = 0; i < 500 && count("engine.taken") < 100; ++i) std::this_thread::sleep_for(10ms);
+  ASSERT_TRUE(manager_->apply(must(config_of(kBoth))));
+  tell_mirrors();
+  std::this_thread::sleep_for(500ms);
+  send("t1", 1, 2, 150);
+  end(100 + 2 * 150);
+  EXPECT_EQ(count("engine.copy_predicted"), 150u);
+  EXPECT_EQ(count("engine.copy_unpredicted"), 0u);
+  EXPECT_EQ(count("engine.copy_missing"), 0u);
+}
+
+// A probe, which the host tells through the channel.
+TEST_F(MirrorTc, AProbeGoesByWhatTheHostTells) {
+  tap(kBoth);
+  std::ofstream(dir_ / "p.json") << R"({"name": "agent", "capture": {"ring": "8M", "max_file": "8M", "dedup":
+      "window=300ms", "mirror_rules": ")"
+                                 << (dir_ / "told.json").native() << "\"}}";
+  const ServeOptions probe{dir_ / "p.json", "packet:a1,outgoing=no", "unix:" + (dir_ / "c.sock").string(), {}, "1"};
+  capture_ = std::thread([&] { result_ = serve(probe, stop_); });
+  for (int i = 0; i < 5000 && !std::filesystem::exists(dir_ / "c.sock"); ++i) std::this_thread::sleep_for(2ms);
+  ChannelClient host(dir_ / "c.sock");
+  const auto accounts = [&](std::uint64_t taken) {
+    nlohmann::json said;
+    for (int i = 0; i < 500; ++i) {
+      said = host.ask(1, R"({"command":"status"})").json();
+      if (said["capture"].is_object() && said["capture"]["accounts"].value("engine.taken", 0u) >= taken) break;
+      std::this_thread::sleep_for(10ms);
+    }
+    return said["capture"]["accounts"];
+  };
+  ASSERT_FALSE(accounts(0).is_null());
+  send("t1", 1, 2, 100);
+  const auto before = accounts(200);
+  EXPECT_EQ(before["engine.copy_predicted"], 0) << "nobody has told it of mirrors";
+  EXPECT_EQ(before["engine.copy_unpredicted"], 100);
+  const std::string refused = host.ask(2, R"({"command":"mirrors","port":{}})").payload;
+  EXPECT_NE(refused.find("not what `vigia pf show --json`"), std::string::npos) << refused;
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "told.json"));
+  const std::string port = pf::show_json(manager_->show(), manager_->config());
+  EXPECT_EQ(host.ask(3, R"({"command":"mirrors","port":)" + port + "}").json()["taken"], true);
+  std::this_thread::sleep_for(500ms);
+  send("t1", 1, 2, 150);
+  const auto after = accounts(500);
+  EXPECT_EQ(after["engine.copy_predicted"], 150);
+  EXPECT_EQ(after["engine.copy_unpredicted"], 100);
 }
 
 TEST_F(MirrorTc, WhatWasSentTwiceIsNotTheMirrorsDoing) {

@@ -34,6 +34,44 @@ TEST(RingEnd, WhatCrossesALandmarkIsPublishedBeforeTheNextRecord) {
   }
 }
 
+// A thread that joins may lose its processor after it has asked for the end. How far the writer may have come until it
+// says who it is: a sixteenth of the ring, here 8 records of 512 bytes.
+TEST(RingEnd, WhoeverIsHeldUpWhileJoiningStartsAnew) {
+  for (const ListenerKind kind : {ListenerKind::lossless, ListenerKind::overwritable}) {
+    for (const unsigned came : {0u, 1u, 8u, 9u, 100u, 1000u}) {
+      RingUnderTest ring;
+      const RingPoint asked = ring.memory.published();
+      for (unsigned i = 0; i < came; ++i) {
+        ring.append(500);
+        ring.writer.publish();
+      }
+      EXPECT_EQ(ring.table.start_at(ring.memory, 3, kind, asked), came <= 8) << came;
+      EXPECT_EQ(ring.table.kind(3).has_value(), came <= 8) << came << ": who has not joined holds nobody up";
+    }
+  }
+}
+
+// The same just in time, wherever the writer is on its way to its next look at who listens.
+TEST(RingEnd, WhoeverIsHeldUpALittleMissesNothing) {
+  for (unsigned before = 0; before < 260; ++before) {
+    RingUnderTest ring;
+    const auto append = [&](unsigned frames) {
+      for (unsigned i = 0; i < frames; ++i) {
+        ring.append(500);
+        ring.writer.publish();
+      }
+    };
+    append(before);
+    const RingPoint asked = ring.memory.published();
+    append(8);
+    ASSERT_TRUE(ring.table.start_at(ring.memory, 3, ListenerKind::lossless, asked));
+    auto reader = RingReader::local(ring.memory, ring.table, {3, asked, Fd()});
+    append(1000);
+    EXPECT_EQ(read_all(reader), ring.next - before) << before;
+    EXPECT_EQ(reader.gap().frames, 0u) << before;
+  }
+}
+
 // Four landmarks and records of a third of their distance: the writer's announcement runs ahead, its publication
 // behind, and between the two lies little. A lapped reader finds its way in, and what it lost and read is everything.
 TEST(RingEnd, InTheSmallestRingNobodyIsTakenForBroken) {

@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +14,7 @@
 #include <random>
 #include <thread>
 
+#include "hw/meminfo.h"
 #include "tests/vfdriver/ring_fixture.h"
 
 namespace vigia::vf {
@@ -356,6 +359,41 @@ TEST(Ring, OtherProcessesMapItReadOnly) {
   ring.writer.publish();
   EXPECT_EQ(view.published().position, 72u);
   EXPECT_EQ(view.published().frame, 1u);
+}
+
+TEST(RingMemory, MoreThanTheMemoryThereIsIsRefusedBeforeItIsTouched) {
+  constexpr RingGeometry kMiB{
+      .data_bytes = 1 << 20, .segment_bytes = 1 << 20, .mark_bytes = 4096, .max_captured = 1514};
+  constexpr std::uint64_t kTotal = 4096 + 2 * 4096 + (1 << 20);  // header, 258 landmarks of 16 bytes, data
+  EXPECT_TRUE(check_memory(kMiB, kTotal));
+  EXPECT_TRUE(check_memory(kMiB, std::nullopt)) << "nobody knows";
+  for (const std::uint64_t available : {kTotal - 1, std::uint64_t{1} << 20, std::uint64_t{0}}) {
+    const auto refused = check_memory(kMiB, available);
+    ASSERT_FALSE(refused) << available;
+    EXPECT_EQ(refused.error().code, std::errc::not_enough_memory);
+  }
+  EXPECT_EQ(
+      check_memory(kMiB, 1 << 19).error().text,
+      "make a capture ring of 1 MiB: only 0 MiB of memory are available; ask for a smaller --ring (each queue has "
+      "one) or free memory");
+}
+
+TEST(RingMemory, ARingThatNobodyHasMemoryForIsNotTried) {
+  constexpr std::uint64_t kTiB = 1ull << 40;
+  if (hw::memory_field("/proc/meminfo", "MemAvailable:").value_or(kTiB) >= kTiB) {
+    GTEST_SKIP() << "a TiB of memory is available, or nobody knows";
+  }
+  // If it is tried after all, this test fails by that and takes no machine down.
+  struct rlimit before {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const struct rlimit small { 1 << 20, before.rlim_max };
+  const auto ignored = ::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const auto ring = RingMemory::create({.data_bytes = kTiB}, "test");
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, ignored);
+  ASSERT_FALSE(ring);
+  EXPECT_EQ(ring.error().code, std::errc::not_enough_memory) << ring.error().text;
 }
 
 TEST(RingMemory, RefusesForeignMemory) {

@@ -37,7 +37,8 @@ TEST(ServeConfig, EveryKey) {
   const auto config = parse_serve_config(
       R"({"role": "probe", "name": "p1", "mac": "02:00:00:00:00:03", "port_vlan": 7, "mtu": 9000, "hugepages": 16,
           "storage": {"mode": "virtio"}, "capture": {"ring": "8M", "snaplen": 96, "policy": "lossless",
-          "max_file": 4194304, "quota": "8M", "rotate": "90s", "clock": "kpt,reference=/dev/ptp0", "dedup": "window=1s,keep=mark"}})",
+          "max_file": 4194304, "quota": "8M", "rotate": "90s", "clock": "kpt,reference=/dev/ptp0", "dedup": "window=1s,keep=mark",
+          "mirror_rules": "/run/m.json", "mirror_agent": 3}})",
       "c.json");
   ASSERT_TRUE(config) << config.error().text;
   EXPECT_EQ(config->ring.data_bytes, 8u << 20);
@@ -45,6 +46,8 @@ TEST(ServeConfig, EveryKey) {
   EXPECT_EQ(config->quota, 8u << 20);
   EXPECT_EQ(config->rotate, std::chrono::seconds(90));
   EXPECT_EQ(config->duplicates, (DuplicateOptions{.window = std::chrono::seconds(1), .keep = true}));
+  EXPECT_EQ(config->mirror_rules, "/run/m.json");
+  EXPECT_EQ(config->mirror_agent, 3u);
   EXPECT_EQ(config->snaplen, 96u);
   EXPECT_EQ(config->policy, ListenerKind::lossless);
   EXPECT_EQ(config->mtu, 9000u);
@@ -81,6 +84,13 @@ TEST(ServeConfig, FaultsNameFileAndKey) {
       {R"({"name": "a", "capture": {"max_file": "1000"}})", "capture.ring: "},
       {R"({"name": "a", "capture": {"quota": "100M"}})", "capture.quota: must hold at least two files"},
       {R"({"name": "a", "capture": {"dedup": "bytes=8"}})", "capture.dedup: \"bytes=8\": want bytes=16 to"},
+      {R"({"name": "a", "capture": {"dedup": "on", "mirror_rules": "m.json"}})",
+       "capture.mirror_rules: want a path from the root"},
+      {R"({"name": "a", "capture": {"dedup": "on", "mirror_rules": 1}})", "capture.mirror_rules: want a text"},
+      {R"({"name": "a", "capture": {"mirror_rules": "/m.json"}})", "capture.mirror_rules: needs dedup"},
+      {R"({"name": "a", "capture": {"dedup": "on", "mirror_agent": 1}})", "capture.mirror_agent: needs mirror_rules"},
+      {R"({"name": "a", "capture": {"mirror_agent": -1}})",
+       "capture.mirror_agent: want a whole number from 0 to 65535"},
       {R"({"name": "a", "capture": {"rotate": "soon"}})", "capture.rotate: "},
       {R"({"name": "a", "capture": {"rotate": "0s"}})", "capture.rotate: "},
       {R"({"name": "a", "capture": {"rotate": 60}})", "capture.rotate: want a text in quotes"},
