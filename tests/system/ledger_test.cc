@@ -124,7 +124,11 @@ TEST_F(LedgerTest, ACaptureOfAFileOnItsOwn) {
 }
 
 // A capture that sleeps while its interface is flooded: the kernel drops, and the port's stage is the first that loses.
-TEST_F(LedgerTest, APortThatLosesIsTheFirstStage) {
+class KernelPortLedgerTest : public LedgerTest, public ::testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Ports, KernelPortLedgerTest, ::testing::Values("packet", "xdp"),
+                         [](const auto& port) { return std::string(port.param); });
+
+TEST_P(KernelPortLedgerTest, APortThatLosesIsTheFirstStage) {
   const std::string name = "vigia-ledger-" + std::to_string(::getpid()), in = "ip netns exec " + name + " ";
   const auto shell = [](const std::string& text) {
     return std::system(("(" + text + ") >/dev/null 2>&1").c_str()) == 0;
@@ -143,9 +147,9 @@ TEST_F(LedgerTest, APortThatLosesIsTheFirstStage) {
                  "for i in range(60000)]\"");  // twice what its ring holds
   };
   {
-    Process capture({"ip", "netns", "exec", name, program("vigia-capture"), "run", "--device", "packet:va",
-                     "--queue-size", "64", "--counters", counters, "--ready-file", dir_ / "ready", "--out",
-                     dir_ / "out.pcapng"});
+    Process capture({"ip", "netns", "exec", name, program("vigia-capture"), "run", "--device",
+                     GetParam() + std::string(":va"), "--queue-size", "64", "--counters", counters, "--ready-file",
+                     dir_ / "ready", "--out", dir_ / "out.pcapng"});
     for (int i = 0; i < 2000 && !std::filesystem::exists(dir_ / "ready"); ++i) ::usleep(10'000);
     capture.signal(SIGSTOP);
     EXPECT_TRUE(flood());

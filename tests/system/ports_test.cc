@@ -114,6 +114,7 @@ TEST_F(PortsTest, AnInterfaceIsCapturedByBothKernelPorts) {
       ASSERT_EQ(low + 256u * high, i) << device;
     }
     EXPECT_EQ(stats()["accounts"]["port.dropped"], 0) << device;
+    EXPECT_EQ(stats()["accounts"]["port.offered"], 1000) << device;
     EXPECT_EQ(stats()["lost"], 0) << device;
     EXPECT_THAT(stats()["mac"].get<std::string>(), ::testing::SizeIs(17));
   }

@@ -11,7 +11,9 @@
 
 namespace vigia::vf::xdp {
 
-// rest: "IF[@QUEUE][,mode=auto|native|generic]"; without QUEUE all of them. Not started.
+// rest: "IF[@QUEUE][,mode=auto|native|generic][,stamps=kernel|engine]"; without QUEUE all of them. Not started. One
+// queue's frames are stamped by the XDP program, and may then wait 50 ms for who reads them; those of several queues,
+// or with stamps=engine, by the engine's clock.
 Result<std::unique_ptr<VfDevice>> open(const std::string& spec, std::string_view rest, const PortOptions& options);
 
 }  // namespace vigia::vf::xdp

@@ -5,35 +5,13 @@
 #include <fmt/format.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <cstddef>
 
 namespace vigia::vf::xdp {
 namespace {
-
-// return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS), in the machine's instructions: so few that a
-// compiler for them would be the larger thing.
-std::array<bpf_insn, 6> code_for(int sockets) {
-  const auto reg = [](unsigned number) { return static_cast<__u8>(number & 0xf); };
-  std::array<bpf_insn, 6> code{};
-  code[0].code = BPF_LDX | BPF_MEM | BPF_W;  // r2 = context->rx_queue_index
-  code[0].dst_reg = reg(BPF_REG_2);
-  code[0].src_reg = reg(BPF_REG_1);
-  code[0].off = offsetof(xdp_md, rx_queue_index);
-  code[1].code = BPF_LD | BPF_DW | BPF_IMM;  // r1 = the map; takes two places
-  code[1].dst_reg = reg(BPF_REG_1);
-  code[1].src_reg = reg(BPF_PSEUDO_MAP_FD);
-  code[1].imm = sockets;
-  code[3].code = BPF_ALU64 | BPF_MOV | BPF_K;  // r3 = what to do where there is no socket
-  code[3].dst_reg = reg(BPF_REG_3);
-  code[3].imm = XDP_PASS;
-  code[4].code = BPF_JMP | BPF_CALL;
-  code[4].imm = BPF_FUNC_redirect_map;
-  code[5].code = BPF_JMP | BPF_EXIT;
-  return code;
-}
 
 Error refusal(const std::string& what, int error) {
   const std::string text = os_error(what, error).text;
@@ -51,14 +29,43 @@ Error refusal(const std::string& what, int error) {
   }
 }
 
+// A program that does work, or as much of it as this kernel takes, which work says then. None: errno.
+Fd load(const ProgramMaps& maps, Work& work) {
+  for (;;) {
+    const auto code = code_for(maps, work);
+    Fd program(::bpf_prog_load(BPF_PROG_TYPE_XDP, "vigia_capture", "Apache-2.0", code.data(), code.size(), nullptr));
+    if (program || work == Work::none || errno == EPERM) return program;
+    work = work == Work::note ? Work::count : Work::none;
+  }
+}
+
+Fd make_map(bpf_map_type type, const char* name, unsigned value_bytes, unsigned entries, unsigned flags) {
+  LIBBPF_OPTS(bpf_map_create_opts, options);
+  options.map_flags = flags;
+  return Fd(::bpf_map_create(type, name, sizeof(__u32), value_bytes, entries, &options));
+}
+
+std::size_t page_bytes() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
+
 }  // namespace
 
-Result<Program> Program::attach(const std::string& spec, const Interface& interface, unsigned queues, Mode mode) {
-  Fd sockets(::bpf_map_create(BPF_MAP_TYPE_XSKMAP, "vigia_sockets", sizeof(__u32), sizeof(__u32), queues, nullptr));
+void Program::Unmap::operator()(const std::uint64_t* page) const noexcept {
+  ::munmap(const_cast<std::uint64_t*>(page), page_bytes());
+}
+
+Result<Program> Program::attach(const std::string& spec, const Interface& interface, unsigned queues, Mode mode,
+                                Work work) {
+  Fd sockets = make_map(BPF_MAP_TYPE_XSKMAP, "vigia_sockets", sizeof(__u32), queues, 0);
   if (!sockets) return refusal(fmt::format("device '{}': make a map of AF_XDP sockets", spec), errno);
-  const auto code = code_for(sockets.get());
-  Fd program(::bpf_prog_load(BPF_PROG_TYPE_XDP, "vigia_capture", "Apache-2.0", code.data(), code.size(), nullptr));
+  Fd counts = make_map(BPF_MAP_TYPE_ARRAY, "vigia_counts", sizeof(__u64), queues, 0);
+  Fd misses = make_map(BPF_MAP_TYPE_ARRAY, "vigia_misses", sizeof(__u64), 1, BPF_F_MMAPABLE);
+  if (!counts || !misses) return refusal(fmt::format("device '{}': make a map of counts", spec), errno);
+  void* const page = ::mmap(nullptr, page_bytes(), PROT_READ, MAP_SHARED, misses.get(), 0);
+  if (page == MAP_FAILED) return os_error(fmt::format("device '{}': look at a map of counts", spec));
+  Page counted(static_cast<const std::uint64_t*>(page));
+  Fd program = load({sockets.get(), counts.get(), misses.get()}, work);
   if (!program) return refusal(fmt::format("device '{}': load an XDP program", spec), errno);
+  if (work != Work::note) counted.reset();
   LIBBPF_OPTS(bpf_link_create_opts, options);
   options.flags = mode == Mode::native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
   Fd link(::bpf_link_create(program.get(), interface.index(), BPF_XDP, &options));
@@ -67,7 +74,7 @@ Result<Program> Program::attach(const std::string& spec, const Interface& interf
                                mode == Mode::native ? "native" : "generic"),
                    errno);
   }
-  return Program(std::move(sockets), std::move(program), std::move(link));
+  return Program(std::move(sockets), std::move(counts), std::move(program), std::move(link), work, std::move(counted));
 }
 
 Result<Done> Program::direct(unsigned queue, int socket) {
@@ -76,5 +83,11 @@ Result<Done> Program::direct(unsigned queue, int socket) {
 }
 
 void Program::release(unsigned queue) noexcept { (void)::bpf_map_delete_elem(sockets_.get(), &queue); }
+
+std::optional<std::uint64_t> Program::directed(unsigned queue) const noexcept {
+  std::uint64_t count = 0;
+  if (work_ == Work::none || ::bpf_map_lookup_elem(counts_.get(), &queue, &count) != 0) return std::nullopt;
+  return count;
+}
 
 }  // namespace vigia::vf::xdp

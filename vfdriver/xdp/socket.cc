@@ -6,10 +6,10 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <new>
 #include <thread>
 
@@ -17,17 +17,25 @@ namespace vigia::vf::xdp {
 namespace {
 
 constexpr std::chrono::milliseconds kTakeDown{500};
-// Fewer between two waits: traffic is thin, each frame is worth a wake-up.
+// Fewer between two waits, and not soon after the last: traffic is thin, each frame is worth a wake-up.
 constexpr std::uint32_t kFewFrames = 4;
+constexpr std::chrono::microseconds kThin{200};
 // More than the kernel copies for one queue.
 constexpr std::uint32_t kMostFramesPerUs = 4;
+// Frames with stamps of their own may wait, and each wake-up costs as much as hundreds of frames.
+constexpr std::chrono::milliseconds kLongestNap{50};
+// Between two buffers, bytes. Buffers of a power of two bytes begin in a few sets of every cache, which hold a few
+// dozen of them; a line more, and they begin in all (rx_kernel: a fifth of the engine's time).
+constexpr std::size_t kApart = 64;
 
 }  // namespace
+
+Socket::Socket(const SocketOptions& options, const std::atomic<bool>& gone) : options_(options), gone_(gone) {}
 
 Result<std::unique_ptr<Socket>> Socket::open(const std::string& spec, const Interface& interface,
                                              const SocketOptions& options, const std::atomic<bool>& gone) {
   std::unique_ptr<Socket> socket(new Socket(options, gone));  // private constructor
-  const std::size_t bytes = std::size_t{options.ring} * options.frame_bytes;
+  const std::size_t bytes = options.ring * (options.frame_bytes + kApart);
   void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) return os_error(fmt::format("device '{}': {} KiB for frames", spec, bytes / 1024));
   // Two frames lie in an ordinary page. The kernel faults all of it in when it pins it; a wish, no more.
@@ -62,7 +70,12 @@ int Socket::make(const Interface& interface, bool zero_copy) {
   memory.fill_size = options_.ring;
   memory.comp_size = options_.ring;
   memory.frame_size = options_.frame_bytes;
-  if (const int e = ::xsk_umem__create(&umem_, memory_.data(), memory_.size(), &fill_, &complete_, &memory); e != 0) {
+  memory.frame_headroom = options_.misses != nullptr ? sizeof(FrameNote) : 0;
+  // Which drivers take for zero-copy only now and then.
+  memory.flags = zero_copy ? 0 : XDP_UMEM_UNALIGNED_CHUNK_FLAG;
+  stride_ = options_.frame_bytes + (zero_copy ? 0 : kApart);
+  if (const int e = ::xsk_umem__create(&umem_, memory_.data(), options_.ring * stride_, &fill_, &complete_, &memory);
+      e != 0) {
     return -e;
   }
   xsk_socket_config config{};
@@ -77,7 +90,7 @@ int Socket::make(const Interface& interface, bool zero_copy) {
   std::uint32_t at = 0;
   check(::xsk_ring_prod__reserve(&fill_, options_.ring, &at) == options_.ring);
   for (std::uint32_t i = 0; i < options_.ring; ++i) {
-    *::xsk_ring_prod__fill_addr(&fill_, at + i) = std::uint64_t{i} * options_.frame_bytes;
+    *::xsk_ring_prod__fill_addr(&fill_, at + i) = i * stride_;
   }
   ::xsk_ring_prod__submit(&fill_, options_.ring);
   return 0;
@@ -96,18 +109,34 @@ Socket::~Socket() {
 int Socket::fd() const noexcept { return ::xsk_socket__fd(socket_); }
 
 std::size_t Socket::receive(std::span<RxSegment> out) noexcept {
-  const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(out.size(), lent_.size() - lent_count_));
+  const auto most =
+      static_cast<std::uint32_t>(std::min({out.size(), lent_.size() - lent_count_, std::size_t{kMostAtOnce}}));
   std::uint32_t at = 0;
   const std::uint32_t n = ::xsk_ring_cons__peek(&rx_, most, &at);
   for (std::uint32_t i = 0; i < n; ++i) {
     const xdp_desc& frame = *::xsk_ring_cons__rx_desc(&rx_, at + i);
-    const std::byte* const data = memory_.data() + frame.addr;
+    const std::byte* const data = memory_.data() + ::xsk_umem__add_offset_to_addr(frame.addr);
     __builtin_prefetch(data);
     ::new (&out[i]) RxSegment{data, frame.len, true};  // in place: see packet/queue.cc
-    lent_[lent_count_++] = frame.addr;
+    lent_[lent_count_++] = ::xsk_umem__extract_addr(frame.addr);
   }
+  if (options_.misses != nullptr) stamp(out.first(n));
   since_wait_ += n;
   return n;
+}
+
+void Socket::stamp(std::span<const RxSegment> frames) noexcept {
+  // Relaxed: counted before the frame stood in the ring, which was read with acquire.
+  if (__atomic_load_n(options_.misses, __ATOMIC_RELAXED) != 0) [[unlikely]] {
+    gave_up_.store(true, std::memory_order_relaxed);
+    std::fill_n(stamps_.begin(), frames.size(), frames.empty() ? 0 : read_clocks().real);
+    return;
+  }
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    FrameNote note;
+    std::memcpy(&note, frames[i].data - sizeof note, sizeof note);
+    stamps_[i] = time_.real_ns(note);
+  }
 }
 
 void Socket::release() noexcept {
@@ -117,7 +146,9 @@ void Socket::release() noexcept {
   // As many were taken out of the fill ring before: there is room.
   if (::xsk_ring_prod__reserve(&fill_, lent_count_, &at) == lent_count_) [[likely]] {
     for (std::uint32_t i = 0; i < lent_count_; ++i) {
-      *::xsk_ring_prod__fill_addr(&fill_, at + i) = lent_[i] & ~std::uint64_t{options_.frame_bytes - 1};
+      // With all buffers of one size, and a power of two, the address may lie inside one.
+      *::xsk_ring_prod__fill_addr(&fill_, at + i) =
+          zero_copy_ ? lent_[i] & ~std::uint64_t{options_.frame_bytes - 1} : lent_[i];
     }
     ::xsk_ring_prod__submit(&fill_, lent_count_);
     lent_count_ = 0;
@@ -126,23 +157,35 @@ void Socket::release() noexcept {
 }
 
 // Woken for each frame a reader would spend more on waking than on frames: while they come faster than it wakes, it
-// naps, longer or shorter by how full it finds the ring; never so long that a ring could fill that was nearly empty.
-bool Socket::nap(std::chrono::microseconds at_most) noexcept {
+// naps. Frames with stamps of their own may wait until a quarter of the ring is full at the rate at which they came,
+// others are to be seen soon; and never so long, where little came, that a ring could fill that was nearly empty.
+Socket::Duration Socket::nap_for(std::uint32_t taken, Duration since, bool stamped) const noexcept {
+  const Duration safe(options_.ring / kMostFramesPerUs);
+  if (stamped) {
+    const Duration quarter = since * (options_.ring / 4) / taken;
+    return std::clamp(quarter, kShortestNap, std::min<Duration>(kLongestNap, std::max(safe, nap_ * 2)));
+  }
+  if (taken > options_.ring / 4) return std::max(kShortestNap, nap_ / 2);
+  return taken < options_.ring / 8 ? std::min(safe, nap_ * 2) : nap_;
+}
+
+bool Socket::nap(Duration at_most) noexcept {
   const std::uint32_t taken = std::exchange(since_wait_, 0);
-  if (taken < kFewFrames) {
+  const auto now = std::chrono::steady_clock::now();
+  const auto since = std::chrono::duration_cast<Duration>(now - std::exchange(last_wait_, now));
+  const bool stamped = options_.misses != nullptr && !gave_up_notes();
+  if (taken == 0 || (!stamped && taken < kFewFrames && since > kThin)) {
     nap_ = kShortestNap;
     return false;
   }
-  if (taken > options_.ring / 4) nap_ = std::max(kShortestNap, nap_ / 2);
-  const std::chrono::microseconds longest(options_.ring / kMostFramesPerUs);
-  if (taken < options_.ring / 8) nap_ = std::max(kShortestNap, std::min(longest, nap_ * 2));
-  const timespec time{0,
-                      std::chrono::nanoseconds(std::min({nap_, at_most, std::chrono::microseconds(999'999)})).count()};
+  nap_ = nap_for(taken, since, stamped);
+  const timespec time{0, std::chrono::nanoseconds(std::min({nap_, at_most, Duration(999'999)})).count()};
   ::nanosleep(&time, nullptr);
   return true;
 }
 
-void Socket::wait(std::chrono::microseconds at_most) noexcept {
+void Socket::wait(Duration at_most) noexcept {
+  if (options_.misses != nullptr) time_.nothing();
   if (nap(at_most)) return;
   const auto ns = std::chrono::nanoseconds(at_most).count();
   const timespec limit{ns / 1'000'000'000, ns % 1'000'000'000};

@@ -4,7 +4,9 @@
 
 #include <xdp/xsk.h>
 
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,13 +15,16 @@
 #include "hw/result.h"
 #include "vfdriver/interface.h"
 #include "vfdriver/port.h"
+#include "vfdriver/xdp/kernel_time.h"
 
 namespace vigia::vf::xdp {
 
 struct SocketOptions {
   unsigned queue = 0, ring = 16384;  // ring: entries, a power of two, and as many frames
-  std::uint32_t frame_bytes = 2048;  // 2048 or 4096, the kernel's headroom of 256 bytes included
+  std::uint32_t frame_bytes = 2048;  // 2048 or 4096, the headroom of 256 bytes and the note included
   bool generic = false;
+  // Counts frames that come without a FrameNote, before they come; outlives the use of the socket. Null: none has one.
+  const std::uint64_t* misses = nullptr;
 };
 
 class Socket final : public RxPort {
@@ -30,6 +35,9 @@ class Socket final : public RxPort {
   ~Socket() override;
 
   std::size_t receive(std::span<RxSegment> out) noexcept override;
+  const std::uint64_t* stamps() const noexcept override {
+    return options_.misses != nullptr ? stamps_.data() : nullptr;
+  }
   void release() noexcept override;
   void wait(std::chrono::microseconds at_most) noexcept override;
   bool worth_spinning() const noexcept override { return false; }
@@ -40,14 +48,20 @@ class Socket final : public RxPort {
   bool zero_copy() const noexcept { return zero_copy_; }
   // Any thread. Frames that the socket had no buffer or no ring entry for, or that are longer than a buffer.
   std::uint64_t dropped() const noexcept;
+  // Any thread. Some frame came without a note: since then stamps say when frames were taken, and nobody naps for long.
+  bool gave_up_notes() const noexcept { return gave_up_.load(std::memory_order_relaxed); }  // relaxed: a fact, no order
 
  private:
-  static constexpr std::chrono::microseconds kShortestNap{50};
+  using Duration = std::chrono::microseconds;
+  static constexpr Duration kShortestNap{50};
+  static constexpr std::size_t kMostAtOnce = 64;
 
-  Socket(const SocketOptions& options, const std::atomic<bool>& gone) : options_(options), gone_(gone) {}
+  Socket(const SocketOptions& options, const std::atomic<bool>& gone);
   int make(const Interface& interface, bool zero_copy);
   void unmake() noexcept;
-  bool nap(std::chrono::microseconds at_most) noexcept;
+  void stamp(std::span<const RxSegment> frames) noexcept;
+  bool nap(Duration at_most) noexcept;
+  Duration nap_for(std::uint32_t taken, Duration since, bool stamped) const noexcept;
 
   const SocketOptions options_;
   const std::atomic<bool>& gone_;
@@ -57,10 +71,15 @@ class Socket final : public RxPort {
   xsk_ring_prod fill_{};
   xsk_ring_cons complete_{}, rx_{};
   bool zero_copy_ = false;
+  std::size_t stride_ = 0;           // from buffer to buffer, bytes
   std::vector<std::uint64_t> lent_;  // buffers of the last receive()
   std::uint32_t lent_count_ = 0;
   std::uint32_t since_wait_ = 0;  // frames taken
-  std::chrono::microseconds nap_ = kShortestNap;
+  Duration nap_ = kShortestNap;
+  std::chrono::steady_clock::time_point last_wait_{};
+  KernelTime time_;
+  std::atomic<bool> gave_up_{false};
+  std::array<std::uint64_t, kMostAtOnce> stamps_{};  // of the frames of the last receive(), nanoseconds since 1970
 };
 
 }  // namespace vigia::vf::xdp
