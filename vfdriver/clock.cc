@@ -11,7 +11,7 @@
 namespace vigia::vf {
 namespace {
 
-// How long the first calibration takes: with looks of 50 ns the rate is right to 1 ppm after it.
+// How long the first calibration takes: with looks that are right to 1 ns the rate is right to 0.03 ppm after it.
 constexpr std::chrono::milliseconds kFirstInterval{50};
 // The rate is measured over up to this long: long against the width of a look, short against temperature.
 constexpr double kRateWindowNs = 16e9;
