@@ -27,7 +27,7 @@ constexpr std::array kPolicies{
 constexpr double kLoadWindowNs = 32'000;
 // A link is saturated when it is busy and frames follow each other without a gap but for silences that can be told from
 // late looks: from the second figure on, until the third. Looked at for long, because looks are late by microseconds.
-constexpr double kBusy = 0.85, kSaturated = 0.997, kNotSaturated = 0.993, kSaturatedWindowNs = 500'000;
+constexpr double kBusy = 0.85, kSaturated = 0.997, kNotSaturated = 0.993, kSaturatedWindowNs = 1e6;
 // A proof that a device reports in batches counts from here on: nanoseconds, less than the shortest frame takes.
 constexpr double kProof = 10;
 // What comes so much later than counted on from the frame before came after a silence. Less may be the look's own
@@ -152,6 +152,7 @@ void StampPolicy::Load::add(double more_wire, double more_time, double window_ns
 void StampPolicy::learn_load(double wire, double gap, bool full, double late) noexcept {
   all_.add(wire, gap, kSaturatedWindowNs);
   unbroken_.add(wire, late < kSilenceNs ? gap : std::max(0.0, gap - late), kSaturatedWindowNs);
+  unbroken_.wire = std::min(unbroken_.wire, unbroken_.time);  // more came from a device that caught up
   saturated_ = unbroken_.time >= kSaturatedWindowNs / 2 && all_.reaches(kBusy) &&
                unbroken_.reaches(saturated_ ? kNotSaturated : kSaturated);
   waited_.wire += wire;

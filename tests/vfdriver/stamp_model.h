@@ -160,8 +160,8 @@ inline std::vector<double> errors_of(StampPolicy& policy, const std::vector<Arri
 
 inline Errors summary(std::vector<double> errors) {
   Errors e;
-  // What the policies learn from the first frames, some 300 us of the shortest, is not what is judged.
-  errors.erase(errors.begin(), errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 4));
+  // What the policies learn from the first frames, some 700 us of the shortest, is not what is judged.
+  errors.erase(errors.begin(), errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 2));
   for (const double x : errors) e.mean += x / static_cast<double>(errors.size());
   for (double& x : errors) {
     x = std::abs(x - e.mean);

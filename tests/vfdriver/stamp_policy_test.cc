@@ -95,8 +95,8 @@ class FullLink {
   }
   // The last stamp of the next burst, beside the end of its last frame on the wire. The burst arrives `silence` later
   // than it would, as all after it; its look is `late` by so much.
-  double look(std::uint64_t late = 0, std::uint64_t silence = 0) {
-    silences_ += silence;
+  double look(std::uint64_t late = 0, std::int64_t silence = 0) {
+    silences_ += static_cast<std::uint64_t>(silence);
     const std::uint64_t arrived = ++k_ * 672 + silences_, end = arrived + 40 + late;
     return static_cast<double>(stamps(hybrid_, end - 30, end, std::vector<std::uint32_t>(10, 60)).back()) -
            static_cast<double>(arrived);
@@ -128,6 +128,15 @@ TEST(StampPolicy, ASilenceOfAFullLinkIsFollowed) {
   EXPECT_NEAR(link.look(0, 1'000), before - 1'000, 2) << "it might be a late look";
   for (int i = 0; i < 48; ++i) link.look();
   EXPECT_NEAR(link.look(), before, 2) << "but not so many";
+}
+
+// A full link whose device was away and catches up, faster than any link; then it is half full, and soon nothing is
+// counted on any more.
+TEST(StampPolicy, ALinkThatIsFullNoMoreIsNotCountedOn) {
+  FullLink link;
+  for (int i = 0; i < 1500; ++i) link.look(0, -112);
+  for (int i = 0; i < 30; ++i) link.look(0, 672);
+  for (int i = 0; i < 2000; ++i) EXPECT_GT(link.look(0, 672), -100) << i;
 }
 
 // A thread that keeps up with a full link, and then is a little too slow for it: one frame of 170 is lost, and the
