@@ -53,7 +53,7 @@ Result<Done> wait_for_guest(const VmMetadata& vm, std::chrono::milliseconds limi
   };
   const auto deadline = std::chrono::steady_clock::now() + limit;
   for (;;) {
-    const auto answer = ask(vm, interrupted);
+    auto answer = ask(vm, interrupted);
     if (answer) return answer;
     if (interrupted()) return work_error("interrupted");
     const auto alive = runs();
