@@ -278,10 +278,10 @@ RegisterFile::RegisterFile()
       check(entry.row == 0);  // two rows for one offset
       entry = {static_cast<std::uint16_t>(r), static_cast<std::uint16_t>(i), at, Entry::words};
       if (table[r].effect == Effect::rx_ring) {
-        entry.lies = Entry::rx_block;
+        entry.lies = Entry::rx_ring;
         entry.offset = at - pf::RDBAL.at(i);
       } else if (table[r].effect == Effect::tx_ring) {
-        entry.lies = Entry::tx_block;
+        entry.lies = Entry::tx_ring;
         entry.offset = at - pf::TDBAL.at(i);
       }
     }

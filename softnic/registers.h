@@ -155,14 +155,14 @@ class RegisterFile {
     std::uint16_t index = 0;  // register of the row
     // Where its storage is, aliases resolved: among the words; of a queue's ring registers, in that queue's block.
     std::uint32_t offset = 0;
-    enum : std::uint8_t { words, rx_block, tx_block } lies = words;
+    enum : std::uint8_t { words, rx_ring, tx_ring } lies = words;
   };
 
   std::uint32_t* cell_of(std::uint32_t offset) const noexcept {
     const Entry& entry = entries_[offset / 4];
     if (entry.lies == Entry::words) [[likely]]
       return &words_[entry.offset / 4];
-    return (entry.lies == Entry::rx_block ? rx_blocks_ : tx_blocks_)[entry.index] + entry.offset / 4;
+    return (entry.lies == Entry::rx_ring ? rx_blocks_ : tx_blocks_)[entry.index] + entry.offset / 4;
   }
   std::uint32_t* own_rx(std::uint32_t queue) noexcept { return &words_[hw::ixgbe::pf::RDBAL.at(queue) / 4]; }
   std::uint32_t* own_tx(std::uint32_t queue) noexcept { return &words_[hw::ixgbe::pf::TDBAL.at(queue) / 4]; }

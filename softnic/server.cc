@@ -224,7 +224,7 @@ Result<Done> Server::adopt(Fd socket, FunctionModel& model) {
 }
 
 Result<Done> Server::watch(int fd, std::function<bool()> ready) {
-  auto source = std::make_unique<Impl::Source>(nullptr, false, std::move(ready), fd);
+  auto source = std::unique_ptr<Impl::Source>(new Impl::Source{nullptr, false, std::move(ready), fd});
   if (auto watched = impl_->watch(fd, *source); !watched) return watched;
   impl_->others.push_back(std::move(source));
   return Done{};

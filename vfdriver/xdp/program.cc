@@ -40,7 +40,8 @@ Fd load(const ProgramMaps& maps, Work& work) {
 }
 
 Fd make_map(bpf_map_type type, const char* name, unsigned value_bytes, unsigned entries, unsigned flags) {
-  LIBBPF_OPTS(bpf_map_create_opts, options);
+  bpf_map_create_opts options{};
+  options.sz = sizeof options;
   options.map_flags = flags;
   return Fd(::bpf_map_create(type, name, sizeof(__u32), value_bytes, entries, &options));
 }
@@ -66,7 +67,8 @@ Result<Program> Program::attach(const std::string& spec, const Interface& interf
   Fd program = load({sockets.get(), counts.get(), misses.get()}, work);
   if (!program) return refusal(fmt::format("device '{}': load an XDP program", spec), errno);
   if (work != Work::note) counted.reset();
-  LIBBPF_OPTS(bpf_link_create_opts, options);
+  bpf_link_create_opts options{};
+  options.sz = sizeof options;
   options.flags = mode == Mode::native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
   Fd link(::bpf_link_create(program.get(), interface.index(), BPF_XDP, &options));
   if (!link) {
