@@ -10,10 +10,30 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <fstream>
 #include <optional>
 
 namespace vigia::vf {
+
+// Looks so far apart have the clock set between them, or the thread kept away.
+constexpr std::int64_t kSetNs = 1'000'000;
+
+ClockSample middle_of(std::span<const ClockSample> looks) noexcept {
+  const ClockSample& best = *std::min_element(
+      looks.begin(), looks.end(), [](const auto& a, const auto& b) { return a.width_ticks < b.width_ticks; });
+  std::int64_t count = 0, ticks = 0, ns = 0;  // sums, of distances to the best look
+  for (const ClockSample& look : looks) {
+    const auto apart = static_cast<std::int64_t>(look.real_ns - best.real_ns);
+    if (look.width_ticks > best.width_ticks + best.width_ticks / 2 || std::abs(apart) > kSetNs) continue;
+    ++count;
+    ticks += static_cast<std::int64_t>(look.ticks - best.ticks);
+    ns += apart;
+  }
+  return {best.ticks + static_cast<std::uint64_t>(ticks / count), best.real_ns + static_cast<std::uint64_t>(ns / count),
+          best.width_ticks};
+}
+
 namespace {
 
 constexpr int kLooks = 32;
@@ -25,10 +45,7 @@ std::uint64_t ns_of(const timespec& t) {
 }
 std::uint64_t ns_of(const ptp_clock_time& t) { return static_cast<std::uint64_t>(t.sec) * kSecond + t.nsec; }
 
-// The narrow ones of several looks at a clock of the system, or of a descriptor, as one look in their middle; nothing
-// when it cannot be read. Where the counter moves in steps, of 10 ns on some processors, a narrow look by itself is
-// wrong by up to such a step, a look of two steps and one of three in opposite ways, and their middle by less than 1
-// ns.
+// Several looks at a clock of the system, or of a descriptor, as one; nothing when it cannot be read.
 std::optional<ClockSample> look_at(clockid_t clock, TickSource source) {
   std::array<ClockSample, kLooks> looks;
   for (ClockSample& look : looks) {
@@ -38,16 +55,7 @@ std::optional<ClockSample> look_at(clockid_t clock, TickSource source) {
     const std::uint64_t after = read_ticks(source);
     look = {before + (after - before) / 2, ns_of(t), after - before};
   }
-  const auto wider = [](const ClockSample& a, const ClockSample& b) { return a.width_ticks < b.width_ticks; };
-  const std::uint64_t narrowest = std::min_element(looks.begin(), looks.end(), wider)->width_ticks;
-  std::uint64_t count = 0, ticks = 0, ns = 0;  // sums, of distances to the first look
-  for (const ClockSample& look : looks) {
-    if (look.width_ticks > narrowest + narrowest / 2) continue;
-    ++count;
-    ticks += look.ticks - looks[0].ticks;
-    ns += look.real_ns - looks[0].real_ns;
-  }
-  return ClockSample{looks[0].ticks + ticks / count, looks[0].real_ns + ns / count, narrowest};
+  return middle_of(looks);
 }
 
 class RealTime final : public ReferenceClock {

@@ -71,6 +71,28 @@ double error_of(const ClockSample& sample, TickSource source) {
   return static_cast<double>(static_cast<std::int64_t>(sample.real_ns - kAhead - now_sample->real_ns)) + back;
 }
 
+TEST(MiddleOf, NarrowLooksAreAveragedAndTheOthersLeftOut) {
+  constexpr std::uint64_t kReal = 1'790'000'000'000'000'000, kHour = 3600 * kSecond;
+  struct Case {
+    std::vector<ClockSample> looks;
+    ClockSample middle;
+  };
+  const Case cases[] = {
+      {{{1000, kReal, 52}}, {1000, kReal, 52}},
+      {{{1000, kReal, 78}, {1100, kReal + 50, 52}, {1200, kReal + 70, 52}}, {1100, kReal + 40, 52}},
+      {{{1000, kReal, 52}, {1100, kReal + 900, 79}}, {1000, kReal, 52}},  // too wide
+      // The clock is set between two looks, back and ahead; the narrowest tells which side counts.
+      {{{1000, kReal, 52}, {1100, kReal - kHour, 52}}, {1000, kReal, 52}},
+      {{{1000, kReal, 78}, {1100, kReal + kHour, 52}, {1200, kReal + kHour + 40, 52}}, {1150, kReal + kHour + 20, 52}},
+  };
+  for (const Case& c : cases) {
+    const ClockSample got = middle_of(c.looks);
+    EXPECT_EQ(got.ticks, c.middle.ticks);
+    EXPECT_EQ(got.real_ns, c.middle.real_ns);
+    EXPECT_EQ(got.width_ticks, c.middle.width_ticks);
+  }
+}
+
 TEST(PtpReference, EveryWayTellsTheDevicesTime) {
   for (const TickSource source : {best_tick_source(), TickSource::monotonic}) {
     for (const bool precise : {true, false}) {
