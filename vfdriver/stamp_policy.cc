@@ -27,12 +27,17 @@ constexpr std::array kPolicies{
 constexpr double kLoadWindowNs = 32'000;
 // A link is saturated when it is busy and frames follow each other without a gap but for silences that can be told from
 // late looks: from the second figure on, until the third. Looked at for long, because looks are late by microseconds.
-constexpr double kBusy = 0.85, kSaturated = 0.997, kNotSaturated = 0.993, kSaturatedWindowNs = 1e6;
+constexpr double kBusy = 0.85, kSaturated = 0.997, kNotSaturated = 0.993, kLongWindowNs = 1e6;
+// Traffic is steady while less than this share of the time is silence: what is more than kPatience times as long as the
+// frames after it take at the load of lately.
+constexpr double kSteady = 0.05, kPatience = 2;
+// Frames that a device held for longer than a batch came at the load of lately, or as a train of this load.
+constexpr double kTrain = 0.5;
 // A proof that a device reports in batches counts from here on: nanoseconds, less than the shortest frame takes.
 constexpr double kProof = 10;
 // What comes so much later than counted on from the frame before came after a silence. Less may be the look's own
-// fault: an interrupt, a cache line from afar.
-constexpr double kSilenceNs = 4'000;
+// fault: an interrupt, a cache line from afar, a device that was away.
+constexpr double kSilenceNs = 5'000;
 // The count is behind when all looks of so much time, and so many of them, are later than it.
 constexpr std::uint64_t kCountWindowNs = 16'000;
 constexpr unsigned kCountLooks = 8;
@@ -102,21 +107,24 @@ BurstStamps StampPolicy::found_hybrid(const Look& look) noexcept {
   const bool backlog = look.full || was_full_;
   // How much later than counted on from the last stamp the burst came. Of a full one only the first frame may tell.
   const double late = look.full ? empty - wire / look.frames : end - wire;
-  learn_load(wire, static_cast<double>(limit_ - seen_), look.full, late);
+  const auto gap = static_cast<double>(limit_ - seen_);
+  learn_silence(wire, gap);
+  learn_load(wire, gap, look.full, late);
   if (!backlog) learn_hold(wire * (look.frames - 1) / look.frames, static_cast<double>(limit_ - not_before_));
   was_full_ = look.full;
   if (saturated_) {
     if (const auto shift = counted(look, late, end - wire)) return spread(*shift, wire + *shift, look);
     begin_window();
   }
-  double from = std::max(0.0, empty - hold_), to = end;
+  // Traffic without silences has none after the last frame either, however long the device held these.
+  double from = silent_.reaches(kSteady) ? std::max(0.0, empty - hold_) : 0, to = end;
   // More frames wait: this burst's are the oldest of what has come since, at the rate at which frames came before.
   if (look.full && load() > 0) {
     to = std::min(end, from + wire / load());
     to += (end - to) * kCatchUp;
   }
   // They need at least their time on the wire.
-  from = std::clamp(to - wire, 0.0, from);
+  if (from > to - wire) from = std::clamp(to - wire / std::clamp(load(), kTrain, 1.0), 0.0, from);
   return spread(from, to, look);
 }
 
@@ -138,28 +146,33 @@ void StampPolicy::begin_window() noexcept {
   looks_ = 0;
 }
 
-void StampPolicy::Load::add(double more_wire, double more_time, double window_ns) noexcept {
-  wire += more_wire;
+void StampPolicy::Share::add(double more_part, double more_time, double window_ns) noexcept {
+  part += more_part;
   time += more_time;
   if (time <= window_ns) return;
   // Half of the past is forgotten; a long silence leaves nothing of it.
   const double keep = window_ns / 2 / time;
-  wire *= keep;
+  part *= keep;
   time *= keep;
+}
+
+void StampPolicy::learn_silence(double wire, double gap) noexcept {
+  const double silence = gap * lately_.part - kPatience * wire * lately_.time;
+  silent_.add(silence > 0 ? silence / lately_.part : 0, gap, kLongWindowNs);
 }
 
 // While frames wait their number says nothing of the rate at which they came; once the last one is taken, it does.
 void StampPolicy::learn_load(double wire, double gap, bool full, double late) noexcept {
-  all_.add(wire, gap, kSaturatedWindowNs);
-  unbroken_.add(wire, late < kSilenceNs ? gap : std::max(0.0, gap - late), kSaturatedWindowNs);
-  unbroken_.wire = std::min(unbroken_.wire, unbroken_.time);  // more came from a device that caught up
-  saturated_ = unbroken_.time >= kSaturatedWindowNs / 2 && all_.reaches(kBusy) &&
+  all_.add(wire, gap, kLongWindowNs);
+  unbroken_.add(wire, late < kSilenceNs ? gap : std::max(0.0, gap - late), kLongWindowNs);
+  unbroken_.part = std::min(unbroken_.part, unbroken_.time);  // more came from a device that caught up
+  saturated_ = unbroken_.time >= kLongWindowNs / 2 && all_.reaches(kBusy) &&
                unbroken_.reaches(saturated_ ? kNotSaturated : kSaturated);
-  waited_.wire += wire;
+  waited_.part += wire;
   waited_.time += gap;
   if (full && ++full_in_a_row_ < kLongestBacklog) return;
   full_in_a_row_ = 0;
-  lately_.add(waited_.wire, waited_.time, kLoadWindowNs);
+  lately_.add(waited_.part, waited_.time, kLoadWindowNs);
   waited_ = {};
 }
 

@@ -88,7 +88,7 @@ class StampPolicy {
 
   ClockPolicy policy() const noexcept { return policy_; }
   // Share of the link's capacity in use lately, 0 to 1 and a little more; 0 where the link's rate is unknown.
-  double load() const noexcept { return lately_.load(); }
+  double load() const noexcept { return lately_.value(); }
   // Hybrid: how long the device seems to hold finished frames back to report them together, nanoseconds.
   double hold_ns() const noexcept { return hold_; }
 
@@ -97,6 +97,7 @@ class StampPolicy {
   BurstStamps found_hybrid(const Look& look) noexcept;
   std::optional<double> counted(const Look& look, double late, double behind) noexcept;
   void begin_window() noexcept;
+  void learn_silence(double wire, double gap) noexcept;
   void learn_load(double wire, double gap, bool full, double late) noexcept;
   void learn_hold(double beyond_first, double since_empty) noexcept;
 
@@ -111,21 +112,22 @@ class StampPolicy {
   std::uint64_t promised_ = 0;    // no stamp is before it
 
   // Hybrid
-  // Wire time in so much time; the older half fades when there is more than a window of it.
-  struct Load {
-    double wire = 0, time = 0;
-    double load() const noexcept { return time > 0 ? wire / time : 0; }
-    bool reaches(double share) const noexcept { return wire >= share * time; }
-    void add(double more_wire, double more_time, double window_ns) noexcept;
+  // A part of so much time, both nanoseconds; the older half fades when there is more than a window of it.
+  struct Share {
+    double part = 0, time = 0;
+    double value() const noexcept { return time > 0 ? part / time : 0; }
+    bool reaches(double share) const noexcept { return part >= share * time; }
+    void add(double more_part, double more_time, double window_ns) noexcept;
   };
-  Load lately_;
-  Load waited_;  // of full bursts in a row, not known yet
+  Share lately_;  // wire time
+  Share waited_;  // ... of full bursts in a row, not known yet
+  Share silent_;  // for long: what bursts came later than the load explains
   unsigned full_in_a_row_ = 0;
   bool was_full_ = false;
   double hold_ = 0;
 
   // A saturated link
-  Load all_, unbroken_;  // for long; unbroken_: without silences
+  Share all_, unbroken_;  // wire time for long; unbroken_: without silences
   bool saturated_ = false;
   std::uint64_t window_ = 0;  // begin of this window of the count
   unsigned looks_ = 0;        // of this window

@@ -30,6 +30,7 @@ ATTEMPTS = 4
 LATE_NS = 5_000  # a round of the device takes 4 us at most
 MOST_PAUSED = 0.5
 RING = 4096  # descriptors of stamp_looks
+LEARNING_NS = 2e6
 
 
 def ahead(priority):
@@ -108,6 +109,15 @@ def delayed(arrivals):
     return result
 
 
+def judged_from(arrived):
+    """The first frame that is judged. In the receiver's first ring lap the device touches its memory for the first time, a
+    microsecond a frame; after it hybrid learns what the link does."""
+    lap = first = min(RING, len(arrived) // 4)
+    while first < len(arrived) // 2 and arrived[first] < arrived[lap] + LEARNING_NS:
+        first += 1
+    return first
+
+
 def run_once(context, folder, wire, frames):
     """Rows of stamp_looks beside true arrivals, or nothing when frames were lost."""
     with tempfile.TemporaryDirectory(dir=folder) as d:
@@ -145,8 +155,7 @@ def run_once(context, folder, wire, frames):
         return None
     hit = [s[1] != 0 or late for late, s in zip(delayed(arrivals), stamps)]
     reached = (len(arrivals) - 1) / max(arrivals[-1][0] - arrivals[0][0], 1) * 1e3
-    # The device touches memory of the receiver's first ring lap for the first time, a microsecond a frame.
-    first = min(RING, len(hit) // 4)
+    first = judged_from([a[0] for a in arrivals])
     arrivals, stamps, hit = arrivals[first:], stamps[first:], hit[first:]
     return [[s[2 + i] - a[0] for a, s in zip(arrivals, stamps)] for i in range(len(POLICIES))], hit, reached
 

@@ -175,11 +175,11 @@ class KernelTrafficControl final : public TrafficControl {
     mnl_attr_put_strz(request.get(), TCA_KIND, software ? "u32" : "flower");
     nlattr* const options = mnl_attr_nest_start(request.get(), TCA_OPTIONS);
     if (software) {
-      tc_u32_sel selector{};
-      selector.flags = TC_U32_TERMINAL;
-      selector.nkeys = 1;
-      std::array<char, sizeof(tc_u32_sel) + sizeof(tc_u32_key)> all{};  // one key, all 0: it compares no bit
-      std::memcpy(all.data(), &selector, sizeof selector);
+      alignas(tc_u32_sel) std::array<char, sizeof(tc_u32_sel) + sizeof(tc_u32_key)> all{};
+      // SAFETY: bytes as the kernel reads them, aligned and long enough; {} for a struct that ends in keys is no C++.
+      auto* const selector = reinterpret_cast<tc_u32_sel*>(all.data());
+      selector->flags = TC_U32_TERMINAL;
+      selector->nkeys = 1;  // all 0: it compares no bit
       mnl_attr_put(request.get(), TCA_U32_SEL, all.size(), all.data());
     } else {
       mnl_attr_put_u32(request.get(), TCA_FLOWER_FLAGS, TCA_CLS_FLAGS_SKIP_SW);

@@ -84,6 +84,7 @@ struct Machine {
   double device_base = 100, device_frame = 0;  // a frame is shown so long after its end; of a batch, for each frame
   double device_jitter = 0;                    // up to so much more, by chance; order is kept
   bool batches = false;                        // frames are shown when the device has gone round all it had to do
+  double pause_every = 0, pause = 0;           // with batches: the device is away: how often, how long
   double look = 40, burst = 60, frame = 20, byte = 0.03;  // the polling thread's costs
   double stall_every = 0, stall = 0;                      // the polling thread is away: how often, how long
 };
@@ -104,8 +105,12 @@ inline std::vector<double> shown(const std::vector<Arrival>& arrivals, const Mac
     }
     return at;
   }
-  double now = 0;
+  double now = 0, next_pause = m.pause_every;
   for (std::size_t i = 0; i < arrivals.size();) {
+    if (m.pause_every > 0 && now >= next_pause) {
+      now += m.pause;
+      next_pause = now + m.pause_every;
+    }
     // A round takes what has arrived before it began, and shows it at its end.
     if (arrivals[i].ns > now) now += std::ceil((arrivals[i].ns - now) / m.device_base) * m.device_base;
     std::size_t n = 0;

@@ -123,11 +123,13 @@ TEST(StampPolicy, ASilenceOfAFullLinkIsFollowed) {
     EXPECT_NEAR(link.look(0, 10'000), before, 700) << "at once, when no look is that late";
     EXPECT_NEAR(link.look(), before, 2);
   }
-  FullLink link;
-  const double before = link.look();
-  EXPECT_NEAR(link.look(0, 1'000), before - 1'000, 2) << "it might be a late look";
-  for (int i = 0; i < 48; ++i) link.look();
-  EXPECT_NEAR(link.look(), before, 2) << "but not so many";
+  for (const std::int64_t silence : {1'000, 4'500}) {
+    FullLink link;
+    const double before = link.look();
+    EXPECT_NEAR(link.look(0, silence), before - static_cast<double>(silence), 2) << "it might be a late look";
+    for (int i = 0; i < 48; ++i) link.look();
+    EXPECT_NEAR(link.look(), before, 2) << "but not so many";
+  }
 }
 
 // A full link whose device was away and catches up, faster than any link; then it is half full, and soon nothing is
@@ -243,13 +245,15 @@ struct NamedMachine {
   const char* name;
   Machine machine;
 };
-// A device that shows each frame, with and without jitter; one that goes round its work as vigia-softnic does, quickly
-// and slowly; a polling thread that is slow, and one that is taken away for 30 us every 2 ms.
+// A device that shows each frame, with and without jitter; one that goes round its work as vigia-softnic does, quickly,
+// slowly, and away for 3 us every 200 us; a polling thread that is slow, and one that is away for 30 us every 2 ms.
 const NamedMachine kMachines[] = {
     {"prompt", {}},
     {"jitter", {.device_jitter = 120}},
     {"rounds of 150 ns", {.device_base = 150, .device_frame = 30, .batches = true}},
     {"rounds of 1 us", {.device_base = 1000, .device_frame = 20, .batches = true}},
+    {"pauses of the device",
+     {.device_base = 150, .device_frame = 30, .batches = true, .pause_every = 200e3, .pause = 3e3}},
     {"slow thread", {.burst = 300, .frame = 50}},
     {"stalls", {.device_base = 150, .device_frame = 30, .batches = true, .stall_every = 2e6, .stall = 30e3}},
 };
@@ -260,8 +264,8 @@ struct NamedTraffic {
 const NamedTraffic kTraffic[] = {
     {"64 bytes", [](double load, std::size_t n) { return constant(60, load, n); }},
     {"1514 bytes", [](double load, std::size_t n) { return constant(1514, load, n); }},
-    {"imix", [](double load, std::size_t n) { return imix(load, n); }},
-    {"trains", [](double load, std::size_t n) { return trains(load, n); }},
+    {"imix", imix},
+    {"trains", trains},
 };
 
 class OnMachine : public testing::TestWithParam<std::size_t> {};
@@ -273,6 +277,8 @@ TEST_P(OnMachine, HybridIsAsGoodAsTheBestAtAnyLoad) {
   const NamedMachine& m = kMachines[GetParam()];
   for (const NamedTraffic& t : kTraffic) {
     for (const double load : {0.01, 0.03, 0.1, 0.25, 0.5, 0.7, 0.9, 0.95, 0.99, 1.0}) {
+      // Two short frames after a gap may both have come just now: no look proves that the device was away.
+      if (m.machine.pause > 0 && t.make == imix && load < 0.5) continue;
       const auto arrivals = t.make(load, 20'000);
       double best = 1e18;
       std::string table;
