@@ -38,9 +38,11 @@ constexpr double kProof = 10;
 // What comes so much later than counted on from the frame before came after a silence. Less may be the look's own
 // fault: an interrupt, a cache line from afar, a device that was away.
 constexpr double kSilenceNs = 5'000;
-// The count is behind when all looks of so much time, and so many of them, are later than it.
+// The count is behind when all looks of so much time, and so many of them, are later than it; when they are later by so
+// much, their number is enough: the link is full no more.
 constexpr std::uint64_t kCountWindowNs = 16'000;
 constexpr unsigned kCountLooks = 8;
+constexpr double kFarBehindNs = 1'000;
 // Frames that waited: so much of the distance to now is made up with each burst, so that stamps do not stay behind when
 // the polling thread never catches up.
 constexpr double kCatchUp = 1.0 / 1024;
@@ -135,6 +137,11 @@ BurstStamps StampPolicy::found_hybrid(const Look& look) noexcept {
 std::optional<double> StampPolicy::counted(const Look& look, double late, double behind) noexcept {
   if (behind < 0 || late >= kSilenceNs) return std::nullopt;
   if (look.full) return behind * kCatchUp;
+  far_behind_ = late < kFarBehindNs ? 0 : far_behind_ + 1;
+  if (far_behind_ == kCountLooks) {
+    begin_window();
+    return late;
+  }
   least_late_ = looks_++ == 0 ? late : std::min(least_late_, late);
   if (looks_ < kCountLooks || limit_ - window_ < kCountWindowNs) return 0;
   begin_window();
@@ -143,7 +150,7 @@ std::optional<double> StampPolicy::counted(const Look& look, double late, double
 
 void StampPolicy::begin_window() noexcept {
   window_ = limit_;
-  looks_ = 0;
+  looks_ = far_behind_ = 0;
 }
 
 void StampPolicy::Share::add(double more_part, double more_time, double window_ns) noexcept {

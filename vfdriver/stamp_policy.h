@@ -132,6 +132,7 @@ class StampPolicy {
   std::uint64_t window_ = 0;  // begin of this window of the count
   unsigned looks_ = 0;        // of this window
   double least_late_ = 0;     // of them
+  unsigned far_behind_ = 0;   // looks in a row that found the count so
 };
 
 }  // namespace vigia::vf

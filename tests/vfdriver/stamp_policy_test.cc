@@ -141,6 +141,11 @@ TEST(StampPolicy, ALinkThatIsFullNoMoreIsNotCountedOn) {
   for (int i = 0; i < 2000; ++i) EXPECT_GT(link.look(0, 672), -100) << i;
 }
 
+TEST(StampPolicy, ALinkThatGetsSlowerIsFollowedBeforeItIsTakenForNotFull) {
+  FullLink link;
+  for (int i = 0; i < 60; ++i) EXPECT_GT(link.look(0, 224), -3'500) << i;  // three quarters of its rate
+}
+
 // A thread that keeps up with a full link, and then is a little too slow for it: one frame of 170 is lost, and the
 // queue never empty.
 TEST(StampPolicy, StampsOfAFullLinkDoNotStayBehindWhatWasLost) {
