@@ -110,36 +110,36 @@ Result<Port> open_native(const DaemonOptions& options, PfConfig config) {
   return port;
 }
 
-Result<Port> open_kernel(const DaemonOptions& options, PfConfig config) {
+Result<Port> open_kernel(const DaemonOptions& options, const PfConfig& config) {
   auto ways = open_kernel_ways(options.device);
   if (!ways) return ways.error();
-  auto manager = KernelManager::start(std::move(*ways), std::move(config), options.journal);
+  auto manager = KernelManager::start(std::move(*ways), config, options.journal);
   if (!manager) return manager.error();
   Port port;
   port.generator = std::move(*manager);
   return port;
 }
 
-Result<Port> open_dpdk(const DaemonOptions& options, PfConfig config) {
+Result<Port> open_dpdk(const DaemonOptions& options, const PfConfig& config) {
   constexpr std::string_view kVfio = "vfio:";
   if (!options.device.starts_with(kVfio)) {
     return input_error(fmt::format("device '{}': generator dpdk takes vfio:ADDRESS", options.device));
   }
   auto sriov = Sriov::find("pci:" + options.device.substr(kVfio.size()));
   if (!sriov) return sriov.error();
-  auto manager = DpdkManager::start(std::move(*sriov), std::move(config), options.testpmd);
+  auto manager = DpdkManager::start(std::move(*sriov), config, options.testpmd);
   if (!manager) return manager.error();
   Port port;
   port.generator = std::move(*manager);
   return port;
 }
 
-Result<Port> open_tc(PfConfig config) {
+Result<Port> open_tc(const PfConfig& config) {
   auto control = open_traffic_control();
   if (!control) return control.error();
   auto netlink = open_route_netlink();
   if (!netlink) return netlink.error();
-  auto manager = TcManager::start(std::move(*control), std::move(*netlink), std::move(config));
+  auto manager = TcManager::start(std::move(*control), std::move(*netlink), config);
   if (!manager) return manager.error();
   Port port;
   port.generator = std::move(*manager);
@@ -150,7 +150,7 @@ Result<Port> open_tc(PfConfig config) {
 // vigia-pf drives by the way to it.
 Result<Port> open_port(const DaemonOptions& options, PfConfig config) {
   if (config.generator == GeneratorKind::tc) {
-    if (options.device.empty()) return open_tc(std::move(config));
+    if (options.device.empty()) return open_tc(config);
     return input_error(fmt::format("device '{}': generator tc has none: the interfaces are in {}; leave --device out",
                                    options.device, options.config.string()));
   }
@@ -166,8 +166,8 @@ Result<Port> open_port(const DaemonOptions& options, PfConfig config) {
                     "device to vfio-pci and name it vfio:ADDRESS",
                     options.device, options.config.string()));
   }
-  if (config.generator == GeneratorKind::dpdk) return open_dpdk(options, std::move(config));
-  if (config.generator == GeneratorKind::kernel) return open_kernel(options, std::move(config));
+  if (config.generator == GeneratorKind::dpdk) return open_dpdk(options, config);
+  if (config.generator == GeneratorKind::kernel) return open_kernel(options, config);
   return open_native(options, std::move(config));
 }
 

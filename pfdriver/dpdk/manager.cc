@@ -28,7 +28,8 @@ bool is_default(const VfConfig& vf) { return !vf.vlan && !vf.trust && vf.spoof_c
 
 }  // namespace
 
-Result<std::unique_ptr<DpdkManager>> DpdkManager::start(Sriov sriov, PfConfig config, const std::string& program) {
+Result<std::unique_ptr<DpdkManager>> DpdkManager::start(Sriov sriov, const PfConfig& config,
+                                                        const std::string& program) {
   std::unique_ptr<DpdkManager> manager(new DpdkManager(std::move(sriov)));
   if (auto possible = verdict(manager->plan(config)); !possible) return possible.error();
   const std::string address = manager->sriov_.address().text();

@@ -15,7 +15,7 @@ namespace vigia::pf {
 class DpdkManager final : public Generator {
  public:
   // The PF must be bound to vfio-pci, loaded with enable_sriov=1, and hugepages be there. program: testpmd.
-  static Result<std::unique_ptr<DpdkManager>> start(Sriov sriov, PfConfig config, const std::string& program);
+  static Result<std::unique_ptr<DpdkManager>> start(Sriov sriov, const PfConfig& config, const std::string& program);
   ~DpdkManager() override;
 
   const PfConfig& config() const override { return config_; }

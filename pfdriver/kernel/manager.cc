@@ -74,7 +74,7 @@ std::unique_ptr<KernelManager> KernelManager::look_only(KernelWays ways) {
   return std::unique_ptr<KernelManager>(new KernelManager(std::move(ways), KernelJournal()));
 }
 
-Result<std::unique_ptr<KernelManager>> KernelManager::start(KernelWays ways, PfConfig config,
+Result<std::unique_ptr<KernelManager>> KernelManager::start(KernelWays ways, const PfConfig& config,
                                                             std::filesystem::path journal) {
   std::unique_ptr<KernelManager> manager(new KernelManager(std::move(ways), KernelJournal(std::move(journal))));
   if (auto recovered = manager->recover(); !recovered) return recovered.error();

@@ -32,7 +32,8 @@ Result<KernelWays> open_kernel_ways(std::string_view spec);
 class KernelManager final : public Generator {
  public:
   // Puts back what a crash left half done, makes it as the config wants it, and watches from then on.
-  static Result<std::unique_ptr<KernelManager>> start(KernelWays ways, PfConfig config, std::filesystem::path journal);
+  static Result<std::unique_ptr<KernelManager>> start(KernelWays ways, const PfConfig& config,
+                                                      std::filesystem::path journal);
   // Only to ask plan(): changes nothing but the masks of a mirror rule that is off, for a moment.
   static std::unique_ptr<KernelManager> look_only(KernelWays ways);
 

@@ -21,7 +21,7 @@ std::vector<std::string> interfaces_of(const PfConfig& config) {
 }  // namespace
 
 Result<std::unique_ptr<TcManager>> TcManager::start(std::unique_ptr<TrafficControl> control,
-                                                    std::unique_ptr<RouteNetlink> netlink, PfConfig config) {
+                                                    std::unique_ptr<RouteNetlink> netlink, const PfConfig& config) {
   std::unique_ptr<TcManager> manager(new TcManager(std::move(control), std::move(netlink)));
   const auto left = remove_all_mirrors(*manager->control_);
   if (!left) return left.error();

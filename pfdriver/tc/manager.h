@@ -15,7 +15,7 @@ class TcManager final : public Generator {
  public:
   // netlink: for its events, and the state of interfaces.
   static Result<std::unique_ptr<TcManager>> start(std::unique_ptr<TrafficControl> control,
-                                                  std::unique_ptr<RouteNetlink> netlink, PfConfig config);
+                                                  std::unique_ptr<RouteNetlink> netlink, const PfConfig& config);
 
   const PfConfig& config() const override { return config_; }
   Plan plan(const PfConfig& config) const override;
