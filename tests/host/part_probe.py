@@ -26,7 +26,7 @@ PROBE = f"""vm:
   memory: 768M
   hugepages: {{size: none, guest: 32}}
   network: {{mode: vf, pf: "{PF}", vf: 1}}
-  capture: {{ring: 16M}}
+  capture: {{ring: 16M, dedup: "on"}}
   tap: {{direction: rx}}
 """
 
@@ -52,6 +52,11 @@ def up(host, report) -> None:
         console = host.call("cat /run/vigia/*.console.log").out
         raise Failed(f"vigia probe up: status {done.status}: {done.out}{done.err}; console: {console}")
     report("up_s", time.monotonic() - begin)
+    # With dedup the probe compares with the port's mirrors: what went wrong in telling it is a remark.
+    told = [step for step in json.loads(done.out)["timings"] if "mirrored" in step]
+    remarks = json.loads(done.out)["remarks"]
+    if not told or any("mirrored" in remark for remark in remarks):
+        raise Failed(f"the probe was not told what is mirrored to it: {done.out}")
     report("driver_of_vf", driver(host, vf(1)))
     if driver(host, vf(1)) != "vfio-pci":
         raise Failed(f"the probe runs, but {vf(1)} is held by {driver(host, vf(1)) or 'nobody'}")
