@@ -3,13 +3,12 @@
 #include <gmock/gmock.h>
 
 #include <chrono>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "tests/vfdriver/own_netns.h"
 #include "tests/vfdriver/ring_fixture.h"
 #include "tests/vfdriver/temp_dir.h"
+#include "tests/vfdriver/veth_fixture.h"
 #include "vfdriver/vf_device.h"
 
 namespace vigia::vf {
@@ -24,15 +23,8 @@ struct Taken {
   std::uint32_t beyond;
 };
 
-class PacketPort : public ::testing::Test {
+class PacketPort : public test::OnVeth {
  protected:
-  void SetUp() override {
-    if (!netns_.made())
-      GTEST_SKIP() << "SKIPPED, NOT PASSED: no network namespace with a veth pair can be made here; be root";
-    sender_.emplace("vb");
-    options_.tx_ring = 0;
-    options_.rx_ring = 64;
-  }
   void open(const std::string& spec = "packet:va") { device_ = must(open_port(spec, options_)); }
   std::vector<Taken> take(std::size_t wanted, std::chrono::milliseconds patience = 2000ms) {
     std::vector<Taken> taken;
@@ -47,11 +39,6 @@ class PacketPort : public ::testing::Test {
     }
     return taken;
   }
-
-  test::OwnNetns netns_;
-  std::optional<test::FrameSender> sender_;
-  PortOptions options_;
-  std::unique_ptr<VfDevice> device_;
 };
 
 Bytes tagged(std::uint16_t protocol, std::uint16_t control) {

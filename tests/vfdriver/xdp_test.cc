@@ -3,12 +3,11 @@
 #include <gmock/gmock.h>
 
 #include <chrono>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "tests/vfdriver/own_netns.h"
 #include "tests/vfdriver/ring_fixture.h"
+#include "tests/vfdriver/veth_fixture.h"
 #include "vfdriver/vf_device.h"
 #include "vfdriver/xdp/program.h"
 #include "vfdriver/xdp/socket.h"
@@ -45,25 +44,13 @@ std::vector<Taken> take(RxPort& port, std::size_t wanted, std::chrono::milliseco
   return taken;
 }
 
-class XdpPort : public ::testing::TestWithParam<std::string> {
+class XdpPort : public test::OnVeth, public ::testing::WithParamInterface<std::string> {
  protected:
-  void SetUp() override {
-    if (!netns_.made())
-      GTEST_SKIP() << "SKIPPED, NOT PASSED: no network namespace with a veth pair can be made here; be root";
-    sender_.emplace("vb");
-    options_.tx_ring = 0;
-    options_.rx_ring = 64;
-  }
   std::string spec(const std::string& more = "") const { return "xdp:va,mode=" + GetParam() + more; }
   void open(const std::string& more = "") {
     device_.reset();  // an interface has one program
     device_ = must(open_port(spec(more), options_));
   }
-
-  test::OwnNetns netns_;
-  std::optional<test::FrameSender> sender_;
-  PortOptions options_;
-  std::unique_ptr<VfDevice> device_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, XdpPort, ::testing::Values("native", "generic"),
