@@ -113,9 +113,7 @@ Result<Json> info_of(const std::string& target, StopRequest& stop) {
 
 void print_flat(const Json& json, const std::string& prefix) {
   for (const auto& [key, value] : json.items()) {
-    if (value.is_object()) {
-      print_flat(value, prefix + key + ".");
-    } else if (value.is_array() && !value.empty() && value.front().is_object()) {
+    if (value.is_object() || (value.is_array() && !value.empty() && value.front().is_object())) {
       print_flat(value, prefix + key + ".");
     } else if (value.is_string()) {
       fmt::print("{:28} {}\n", prefix + key, value.get<std::string>());

@@ -58,12 +58,9 @@ std::optional<RingPoint> RingHistory::latest(Fits fits) const {
     RingPoint mark;
     // Overwritten meanwhile is older than everything; a landmark that is not there yet, younger.
     const bool there = ring_->read_mark(middle, mark);
-    if (!there && middle > ring_->published().position / ring_->geometry().mark_bytes) {
-      end = middle;
-    } else if (!there) {
-      first = middle + 1;
-    } else if (fits(mark)) {
-      best = mark;
+    const bool passes = there ? fits(mark) : middle <= ring_->published().position / ring_->geometry().mark_bytes;
+    if (there && passes) best = mark;
+    if (passes) {
       first = middle + 1;
     } else {
       end = middle;

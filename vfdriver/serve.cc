@@ -282,7 +282,7 @@ Result<Done> capture_once(const ServeOptions& options, CaptureOptions& capture, 
     return Done{};
   }
   capture.device = *spec;
-  const auto ran = run_capture(capture, stop, &state);
+  auto ran = run_capture(capture, stop, &state);
   if (!ran && options.device != "auto" && ran.error().exit_status() == 2) return ran;
   if (!ran) state.waiting(ran.error().text);
   return Done{};

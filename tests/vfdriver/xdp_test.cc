@@ -92,6 +92,17 @@ TEST_P(XdpPort, TheEngineStampsOnWish) {
   EXPECT_THAT(wrong.error().text, HasSubstr("kernel or engine"));
 }
 
+// Rings of several queues are merged by what each engine promises of its own clock.
+TEST_P(XdpPort, OfSeveralQueuesTheEnginesStamp) {
+  ASSERT_TRUE(
+      test::OwnNetns::run("ip link add vc numrxqueues 2 numtxqueues 2 type veth peer name vd && "
+                          "ip link set vc up && ip link set vd up"));
+  for (const auto& [device, stamped] : {std::pair("xdp:vc", false), std::pair("xdp:vc@1", true)}) {
+    const auto port = must(open_port(device + (",mode=" + GetParam()), options_));
+    EXPECT_EQ(!must(port->info()).stamps.empty(), stamped) << device;
+  }
+}
+
 // Nobody reads, and more come than there are buffers.
 TEST_P(XdpPort, DropsAreCountedAndTheSumHolds) {
   for (const std::string more : {"", ",stamps=engine"}) {
