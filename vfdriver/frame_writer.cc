@@ -8,21 +8,21 @@
 
 #include "hw/log.h"
 #include "vfdriver/clock_notes.h"
+#include "vfdriver/frame_writer_of.h"
 #include "vfdriver/pcapng_writer.h"
 
 namespace vigia::vf {
 namespace {
 
 // RAW in one file: records, then padding up to a multiple of 4096 so that tools may read it in whole pages.
-class RawWriter final : public FrameWriter {
+class RawWriter final : public FrameWriterOf<RawWriter> {
  public:
-  explicit RawWriter(OutputFile file) : FrameWriter(std::move(file)) {}
+  explicit RawWriter(OutputFile file) : FrameWriterOf(std::move(file)) {}
 
- private:
-  std::size_t encoded_bytes(const FrameView& frame) const noexcept override {
+  std::size_t encoded_bytes(const FrameView& frame) const noexcept {
     return (frame.repeated ? kRepeatMarkRecord : 0) + kRecordHeader + captured_of(frame);
   }
-  void encode(const FrameView& frame, std::byte* at) noexcept override {
+  void encode(const FrameView& frame, std::byte* at) noexcept {
     if (frame.repeated) {
       write_repeat_mark(at);
       at += kRepeatMarkRecord;
@@ -33,6 +33,8 @@ class RawWriter final : public FrameWriter {
     std::memcpy(at, &header, sizeof(header));
     std::copy_n(frame.bytes.data(), captured, at + kRecordHeader);
   }
+
+ private:
   std::vector<std::byte> tail(const CaptureSummary&) override {
     std::uint64_t left = (kPage - file_.size() % kPage) % kPage;
     if (left > 0 && left < kRecordHeader) left += kPage;
@@ -47,9 +49,9 @@ class RawWriter final : public FrameWriter {
 };
 
 // The nanosecond variant of the classic format (pcap-savefile(5)).
-class PcapWriter final : public FrameWriter {
+class PcapWriter final : public FrameWriterOf<PcapWriter> {
  public:
-  PcapWriter(OutputFile file, const CaptureDescription& description) : FrameWriter(std::move(file)) {
+  PcapWriter(OutputFile file, const CaptureDescription& description) : FrameWriterOf(std::move(file)) {
     struct {
       std::uint32_t magic = 0xa1b23c4d;
       std::uint16_t major = 2, minor = 4;
@@ -61,19 +63,18 @@ class PcapWriter final : public FrameWriter {
     file_.put(std::as_bytes(std::span(&head, 1)));
   }
 
- private:
-  struct Head {
-    std::uint32_t seconds, nanoseconds, captured, wire;
-  };
-  std::size_t encoded_bytes(const FrameView& frame) const noexcept override {
-    return sizeof(Head) + frame.bytes.size();
-  }
-  void encode(const FrameView& frame, std::byte* at) noexcept override {
+  std::size_t encoded_bytes(const FrameView& frame) const noexcept { return sizeof(Head) + frame.bytes.size(); }
+  void encode(const FrameView& frame, std::byte* at) noexcept {
     const Head head{frame.stamp.seconds, frame.stamp.nanoseconds, static_cast<std::uint32_t>(frame.bytes.size()),
                     frame.wire};
     std::memcpy(at, &head, sizeof(head));
     std::copy(frame.bytes.begin(), frame.bytes.end(), at + sizeof(head));
   }
+
+ private:
+  struct Head {
+    std::uint32_t seconds, nanoseconds, captured, wire;
+  };
   std::vector<std::byte> tail(const CaptureSummary&) override { return {}; }
 };
 

@@ -15,6 +15,8 @@
 
 namespace vigia::vf {
 
+class MergedReader;
+
 enum class FileFormat { raw, pcap, pcapng };
 
 // By suffix: .raw, .pcap, .pcapng (and .ntar). Nothing for others.
@@ -44,16 +46,9 @@ class FrameWriter {
  public:
   virtual ~FrameWriter() = default;
 
-  void write(const FrameView& frame) {
-    const std::size_t n = encoded_bytes(frame);
-    std::byte* at = file_.room(n);
-    if (!at) [[unlikely]] {
-      file_.count_refused();
-      return;
-    }
-    encode(frame, at);
-    file_.commit(n, frame.bytes.size());
-  }
+  virtual void write(const FrameView& frame) = 0;
+  // Up to so many of what the reader gives; returns how many it gave.
+  virtual std::size_t write_from(MergedReader& frames, std::size_t most) = 0;
   void flush() { file_.flush(); }
   // Writes what ends the file, and flushes. The error of the first refused write, if any.
   Result<Done> finish(const CaptureSummary& summary);
@@ -63,13 +58,10 @@ class FrameWriter {
  protected:
   explicit FrameWriter(OutputFile file) : file_(std::move(file)) {}
 
- private:
-  virtual std::size_t encoded_bytes(const FrameView& frame) const noexcept = 0;
-  virtual void encode(const FrameView& frame, std::byte* at) noexcept = 0;
-  virtual std::vector<std::byte> tail(const CaptureSummary& summary) = 0;
-
- protected:
   OutputFile file_;
+
+ private:
+  virtual std::vector<std::byte> tail(const CaptureSummary& summary) = 0;
 };
 
 // Creates or truncates path and writes the format's head.

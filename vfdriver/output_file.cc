@@ -26,19 +26,6 @@ Result<OutputFile> OutputFile::create(const std::filesystem::path& path) {
 OutputFile::OutputFile(Fd fd, std::filesystem::path path)
     : fd_(std::move(fd)), path_(std::move(path)), buffer_(kBuffer) {}
 
-std::byte* OutputFile::room(std::size_t n) {
-  check(n <= buffer_.size());
-  if (buffer_.size() - used_ < n) flush();
-  if (failure_) return nullptr;
-  return buffer_.data() + used_;
-}
-
-void OutputFile::commit(std::size_t n, std::uint64_t captured) noexcept {
-  used_ += n;
-  ++buffered_frames_;
-  buffered_bytes_ += captured;
-}
-
 void OutputFile::put(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const auto part = bytes.first(std::min(bytes.size(), buffer_.size()));

@@ -24,9 +24,17 @@ class OutputFile {
   static OutputFile adopt(Fd fd, std::filesystem::path name) { return OutputFile(std::move(fd), std::move(name)); }
 
   // Room for one unit (a frame with its header) of n bytes; null once the disk has refused something. commit() follows.
-  std::byte* room(std::size_t n);
+  std::byte* room(std::size_t n) {
+    check(n <= buffer_.size());
+    if (buffer_.size() - used_ < n) flush();
+    return failure_ ? nullptr : buffer_.data() + used_;
+  }
   // The unit is in place and holds so many captured bytes.
-  void commit(std::size_t n, std::uint64_t captured) noexcept;
+  void commit(std::size_t n, std::uint64_t captured) noexcept {
+    used_ += n;
+    ++buffered_frames_;
+    buffered_bytes_ += captured;
+  }
   // A unit that is no frame: headers, trailers.
   void put(std::span<const std::byte> bytes);
   // A frame that room() refused.

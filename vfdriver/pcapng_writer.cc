@@ -105,7 +105,7 @@ std::string system_name() {
 
 }  // namespace
 
-PcapngWriter::PcapngWriter(OutputFile file, const CaptureDescription& description) : FrameWriter(std::move(file)) {
+PcapngWriter::PcapngWriter(OutputFile file, const CaptureDescription& description) : FrameWriterOf(std::move(file)) {
   file_.put(BlockBuilder(section)
                 .number(kByteOrder)
                 .number(std::uint16_t{1})

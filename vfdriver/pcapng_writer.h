@@ -3,17 +3,18 @@
 // ledger's numbers as interface statistics at the end.
 #pragma once
 
-#include "vfdriver/frame_writer.h"
+#include "vfdriver/frame_writer_of.h"
 
 namespace vigia::vf {
 
-class PcapngWriter final : public FrameWriter {
+class PcapngWriter final : public FrameWriterOf<PcapngWriter> {
  public:
   PcapngWriter(OutputFile file, const CaptureDescription& description);
 
+  std::size_t encoded_bytes(const FrameView& frame) const noexcept;
+  void encode(const FrameView& frame, std::byte* at) noexcept;
+
  private:
-  std::size_t encoded_bytes(const FrameView& frame) const noexcept override;
-  void encode(const FrameView& frame, std::byte* at) noexcept override;
   std::vector<std::byte> tail(const CaptureSummary& summary) override;
 
   std::uint64_t first_ns_ = 0, last_ns_ = 0;

@@ -41,7 +41,7 @@ class FileStore final : public Store {
 
  private:
   bool write_piece() {
-    if (reader_.read(kPiece, [this](const FrameView& frame) { writer_->write(frame); }) == 0) return false;
+    if (writer_->write_from(reader_, kPiece) == 0) return false;
     tell();
     return true;
   }
