@@ -119,7 +119,8 @@ BurstStamps StampPolicy::found_hybrid(const Look& look) noexcept {
     begin_window();
   }
   // Traffic without silences has none after the last frame either, however long the device held these.
-  double from = silent_.reaches(kSteady) ? std::max(0.0, empty - hold_) : 0, to = end;
+  const bool steady = wire > 0 && !silent_.reaches(kSteady);
+  double from = steady ? 0 : std::max(0.0, empty - hold_), to = end;
   // More frames wait: this burst's are the oldest of what has come since, at the rate at which frames came before.
   if (look.full && load() > 0) {
     to = std::min(end, from + wire / load());

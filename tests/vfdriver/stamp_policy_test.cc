@@ -164,6 +164,8 @@ TEST(StampPolicy, HybridNeedsNoLinkRate) {
   stamps(hybrid, 0, 0, {60});
   EXPECT_EQ(stamps(hybrid, 590, 600, {60, 144, 228}), (Stamps{100, 300, 600}));
   EXPECT_EQ(hybrid.load(), 0);
+  hybrid.found_nothing(kT + 200'000);
+  EXPECT_EQ(stamps(hybrid, 200'190, 200'200, {60, 60}), (Stamps{200'100, 200'200})) << "not spread over the silence";
 }
 
 TEST(StampPolicy, FramesThatWaitedGetTheRateAtWhichTheyCameBefore) {
