@@ -2,10 +2,10 @@
 #include <fmt/core.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <cstring>
 
+#include "hw/unix_socket.h"
 #include "vfdriver/listener_protocol.h"
 #include "vfdriver/listener_server.h"
 
@@ -13,22 +13,12 @@ namespace vigia::vf {
 namespace listener_protocol {
 
 Result<Fd> connect_to(const std::filesystem::path& path) {
-  const std::string what = "connect to capture " + path.string();
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.native().size() >= sizeof(address.sun_path))
-    return input_error(what + ": the path is too long for a socket");
-  path.native().copy(address.sun_path, sizeof(address.sun_path) - 1);
-  Fd socket{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
-  // SAFETY: the sockets API takes every address as a sockaddr.
-  if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
-    Error error = os_error(what);
+  auto socket = hw::connect_unix(path, kTimeoutSeconds * 1000, hw::SocketKind::packets);
+  if (!socket) {
+    Error error = socket.error();
     error.text += "; is a vigia-capture of that name running?";
     return error;
   }
-  const timeval limit{kTimeoutSeconds, 0};
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
   return socket;
 }
 

@@ -4,14 +4,13 @@
 #include <fmt/core.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "hw/log.h"
+#include "hw/unix_socket.h"
 #include "vfdriver/listener_protocol.h"
 
 namespace vigia::vf {
@@ -30,26 +29,13 @@ int peer_pid(int socket) {
 
 Result<ListenerServer> ListenerServer::create(const std::filesystem::path& path, std::vector<ServedRing> queues,
                                               Describe describe) {
-  const std::string what = "listen on " + path.string();
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.native().size() >= sizeof(address.sun_path))
-    return input_error(what + ": the path is too long for a socket");
-  path.native().copy(address.sun_path, sizeof(address.sun_path) - 1);
-  std::error_code failed;
-  if (std::filesystem::exists(path, failed)) {
-    if (wire::connect_to(path)) {
-      return input_error(fmt::format("{}: a capture of that name is running; choose another --name", what));
-    }
-    std::filesystem::remove(path, failed);
+  auto socket = hw::listen_unix(path, hw::Audience::owner, hw::SocketKind::packets);
+  if (!socket && socket.error().code == std::errc::address_in_use) {
+    return input_error(
+        fmt::format("listen on {}: a capture of that name is running; choose another --name", path.native()));
   }
-  Fd socket{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-  // SAFETY: the sockets API takes every address as a sockaddr.
-  if (!socket || ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
-      ::chmod(path.c_str(), 0600) != 0 || ::listen(socket.get(), 16) != 0) {
-    return os_error(what);
-  }
-  return ListenerServer(std::move(socket), path, std::move(queues), std::move(describe));
+  if (!socket) return socket.error();
+  return ListenerServer(std::move(*socket), path, std::move(queues), std::move(describe));
 }
 
 ListenerServer::ListenerServer(Fd socket, std::filesystem::path path, std::vector<ServedRing> queues, Describe describe)

@@ -10,25 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "tests/temp_dir.h"
+
 namespace vigia::vf {
 
-// A directory of a test's own; also the run directory while it lives.
-class TempDir {
+// Also the run directory while it lives.
+class TempDir : public ::vigia::test::TempDir {
  public:
-  TempDir() {
-    std::string name = "/tmp/vigia-test-XXXXXX";
-    if (!::mkdtemp(name.data())) std::abort();
-    path_ = name;
-    ::setenv("VIGIA_RUN_DIR", (path_ / "run").c_str(), 1);
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
+  TempDir() { ::setenv("VIGIA_RUN_DIR", (path() / "run").c_str(), 1); }
 };
 
 inline std::vector<char> slurp(const std::filesystem::path& path) {
