@@ -250,6 +250,17 @@ void RawStore::begin_block() {
     return;
   }
   const std::uint64_t end = next_ + kBlockBytes;
+  if (!file_ && !first_frame(ring_, file_first_.position, end)) {
+    // The file before ended behind its segment's last frame: no file for the padding that came after.
+    if (!reader_.intact()) {
+      lapped(block);
+      return;
+    }
+    reader_.advance(end - reader_.point().position, 0);
+    next_ = file_base_ = open_written_ = end;
+    file_first_ = after;
+    return;
+  }
   // A record that crosses the end of the block ends in the next one.
   block.complete_frames = after.frame - (after.position > end ? 1 : 0);
   if (!find_file(block)) return;

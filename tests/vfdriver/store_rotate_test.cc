@@ -74,6 +74,20 @@ TEST(RawStore, NoFileIsBegunForNothing) {
   expect_whole(dir / "raw", 101);
 }
 
+// Behind the last frame that fits a segment there is padding only.
+TEST(RawStore, NoFileBeginsWhereItsSegmentEnds) {
+  TempDir dir;
+  StoreUnderTest t;
+  t.raw_with({dir / "raw", "x", 0, milliseconds(0), milliseconds(20)});
+  t.start();
+  const auto left = [&] { return kRaw.segment_bytes - t.ring.memory.published().position % kRaw.segment_bytes; };
+  while (left() >= 60 + t.ring.next * 37 % 1400 + 2 * kRecordHeader) t.feed(1);
+  std::this_thread::sleep_for(milliseconds(200));  // the file is old
+  t.feed(100);
+  t.end();
+  expect_whole(dir / "raw", t.ring.next);
+}
+
 TEST(RawStore, RotationAndLapsTogether) {
   TempDir dir;
   StoreUnderTest t;
