@@ -57,7 +57,7 @@ unpack() {
   [ "$backports" = no ] || options+=(--aptopt="APT::Default-Release \"$suite-backports\"")
   mkdir -p "$into"
   # shellcheck disable=SC2016,SC2086  # mmdebstrap's shell expands $1; words
-  sources "$suite" | setsid --wait mmdebstrap --quiet --variant=extract --format=tar --include="$(printf '%s,' $packages)" "${options[@]}" \
+  sources "$suite" | setsid --wait mmdebstrap --variant=extract --format=tar --include="$(printf '%s,' $packages)" "${options[@]}" \
     --setup-hook='for d in bin sbin lib lib32 libx32 lib64; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done' \
     --extract-hook='mkdir -p "$1/vigia"; for deb in "$1"/var/cache/apt/archives/*.deb; do
       dpkg-deb -W --showformat="\${Package}\t\${Version}\n" "$deb" >>"$1/vigia/packages.tsv"
@@ -73,7 +73,7 @@ install_system() {
   local suite=$1 packages=$2 into=$3
   mkdir -p "$into/vigia"
   # shellcheck disable=SC2046,SC2086  # words
-  sources "$suite" | setsid --wait mmdebstrap --quiet --variant=minbase --format=tar --include="$(printf '%s,' $packages)" \
+  sources "$suite" | setsid --wait mmdebstrap --variant=minbase --format=tar --include="$(printf '%s,' $packages)" \
     --aptopt='Acquire::Retries "5"' $(printf -- '--dpkgopt=path-exclude=/usr/share/%s/* ' doc man info locale lintian) \
     "$suite" "$into/system.tar" - 2>"$work/mmdebstrap.log" || return 1
   tar -xOf "$into/system.tar" ./var/lib/dpkg/status | awk '/^Package:/ { name = $2 } /^Version:/ { print name "\t" $2 }' |
