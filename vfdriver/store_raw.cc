@@ -78,7 +78,8 @@ class RawStore final : public Store {
   std::optional<IndexEntry> index_of(const Block& block, std::uint64_t end) const;
   void fail(const Block& block, Error error);
   void lapped(const Block& block);
-  void forget_writes();
+  void end_file_before(const Block& missing);
+  void begin_next_file_at(std::uint64_t base, const RingPoint& first);
   void note_clock();
   void discard(bool all);
   void try_again();
@@ -245,20 +246,14 @@ bool RawStore::find_file(Block& block) {
 void RawStore::begin_block() {
   Block block{file_, file_base_, next_, {}, 0};
   RingPoint after;
-  if (!ring_.read_mark(next_ / kBlockBytes, block.first) || !ring_.read_mark(next_ / kBlockBytes + 1, after)) {
-    lapped(block);
-    return;
-  }
+  if (!ring_.read_mark(next_ / kBlockBytes, block.first) || !ring_.read_mark(next_ / kBlockBytes + 1, after))
+    return lapped(block);
   const std::uint64_t end = next_ + kBlockBytes;
   if (!file_ && !first_frame(ring_, file_first_.position, end)) {
     // The file before ended behind its segment's last frame: no file for the padding that came after.
-    if (!reader_.intact()) {
-      lapped(block);
-      return;
-    }
+    if (!reader_.intact()) return lapped(block);
     reader_.advance(end - reader_.point().position, 0);
-    next_ = file_base_ = open_written_ = end;
-    file_first_ = after;
+    begin_next_file_at(end, after);
     return;
   }
   // A record that crosses the end of the block ends in the next one.
@@ -279,19 +274,13 @@ void RawStore::begin_block() {
 }
 
 void RawStore::settle(const Block& block, int error) {
-  if (error != 0) {
-    fail(block, os_error("write " + block.file->path().string(), error));
-    return;
-  }
+  if (error != 0) return fail(block, os_error("write " + block.file->path().string(), error));
   const std::uint64_t end = block.start + kBlockBytes;
   const bool padded = end % segment_bytes_ == 0 || marks_in_ring();
   const std::uint64_t padding = padded ? padding_between(ring_, block.first.position, end) : 0;
   const auto index = index_of(block, end);
   // Only now: padding and index were read from the ring too.
-  if (!reader_.intact()) {
-    lapped(block);
-    return;
-  }
+  if (!reader_.intact()) return lapped(block);
   if (index) block.file->add_index(*index);
   const RingPoint before = reader_.point();
   const std::uint64_t frames = block.complete_frames - before.frame;
@@ -315,10 +304,7 @@ void RawStore::write_open_block(const RingPoint& end, bool last) {
   if (end.position - next_ >= kBlockBytes) return;  // abandoned with whole blocks unread
   if (next_ == file_base_ && end.position <= file_first_.position) return;
   Block block{file_, file_base_, next_, {}, end.frame};
-  if (!ring_.read_mark(next_ / kBlockBytes, block.first)) {
-    lapped(block);
-    return;
-  }
+  if (!ring_.read_mark(next_ / kBlockBytes, block.first)) return lapped(block);
   if (!find_file(block)) return;
   const std::uint64_t foreign = next_ == file_base_ ? block.first.position - next_ : 0;
   const std::uint64_t used = end.position - next_;
@@ -329,14 +315,9 @@ void RawStore::write_open_block(const RingPoint& end, bool last) {
   if (left > 0 && left < kRecordHeader) left += kPage;
   write_padding(bounce_.get() + used, left);
   const auto index = last ? index_of(block, end.position) : std::nullopt;
-  if (!reader_.intact()) {
-    lapped(block);
-    return;
-  }
-  if (const int error = write_fully(file_->fd(), bounce_.get(), used + left, next_ - file_base_); error != 0) {
-    fail(block, os_error("write " + file_->path().string(), error));
-    return;
-  }
+  if (!reader_.intact()) return lapped(block);
+  if (const int error = write_fully(file_->fd(), bounce_.get(), used + left, next_ - file_base_); error != 0)
+    return fail(block, os_error("write " + file_->path().string(), error));
   open_written_ = end.position;
   file_end_ = next_ - file_base_ + used + left;
   const std::uint64_t frames = end.frame - reader_.point().frame;
@@ -371,10 +352,8 @@ bool RawStore::rotation_due(const RingPoint& end) {
 // Ends the file before the first record of block next_, or behind the last one that is there. Nothing is in flight.
 void RawStore::rotate(const RingPoint& end) {
   RingPoint at = end;
-  if (end.position >= next_ + kBlockBytes && !ring_.read_mark(next_ / kBlockBytes, at)) {
-    lapped({file_, file_base_, next_, {}, 0});
-    return;
-  }
+  if (end.position >= next_ + kBlockBytes && !ring_.read_mark(next_ / kBlockBytes, at))
+    return lapped({file_, file_base_, next_, {}, 0});
   if (at.position < next_ || !file_can_begin(next_, at) || at.position <= file_first_.position) {
     // Some frames more, then it will do.
     if (end.position >= next_ + kBlockBytes) {
@@ -389,23 +368,27 @@ void RawStore::rotate(const RingPoint& end) {
   file_->end_at(file_end_);
   note_clock();
   file_.reset();
-  file_base_ = next_;
-  file_first_ = at;
-  open_written_ = at.position;
+  begin_next_file_at(next_, at);
 }
 
-void RawStore::forget_writes() {
+void RawStore::begin_next_file_at(std::uint64_t base, const RingPoint& first) {
+  next_ = file_base_ = base;
+  file_first_ = first;
+  open_written_ = first.position;
+}
+
+// Also takes back what was on its way behind that.
+void RawStore::end_file_before(const Block& missing) {
   int ignored = 0;
   while (!queue_.empty()) queue_.next(ignored, kLongestWait);
-  // Whatever they wrote lies behind what is missing now.
   for (const Block& block : blocks_) block.file->cut(block.start - block.file_base);
   blocks_.clear();
+  if (missing.file) missing.file->cut(missing.start - missing.file_base);
+  file_.reset();
 }
 
 void RawStore::fail(const Block& block, Error error) {
-  forget_writes();
-  if (block.file) block.file->cut(block.start - block.file_base);
-  file_.reset();
+  end_file_before(block);
   failure_ = std::move(error);
   failed_ = steady_clock::now();
   // The same refusal again and again is one message.
@@ -433,10 +416,7 @@ void RawStore::try_again() {
   // A landmark without room for a padding header before it: the next one will do.
   if (!file_can_begin(base, reader_.point())) return;
   if (!ring_.read_mark(block, mark) || mark.position != base + foreign) return;
-  if (auto ok = open_file(base, mark); !ok) {
-    fail({}, ok.error());
-    return;
-  }
+  if (auto ok = open_file(base, mark); !ok) return fail({}, ok.error());
   next_ = base;
   open_written_ = base;
   failure_.reset();
@@ -446,24 +426,20 @@ void RawStore::try_again() {
 
 // The ring came round before the block was on disk: the file ends before it, a new one begins at a landmark ahead.
 void RawStore::lapped(const Block& block) {
-  forget_writes();
-  if (block.file) block.file->cut(block.start - block.file_base);
-  file_.reset();
+  end_file_before(block);
   RingPoint mark;
+  std::uint64_t base = 0;
   // Ends with the first landmark that leaves room for a padding header before it; the writer makes new ones all the
   // time, and half a ring of them is there already.
   for (std::uint64_t tries = 0;; ++tries) {
     const std::uint64_t end = ring_.published().position;
     const std::uint64_t b = (end - std::min(end, ring_.geometry().data_bytes / 2)) / kBlockBytes + tries % 2;
     if (!ring_.read_mark(b, mark) || mark.position <= reader_.point().position) continue;
-    if (!file_can_begin(b * kBlockBytes, mark)) continue;
-    next_ = b * kBlockBytes;
-    break;
+    base = b * kBlockBytes;
+    if (file_can_begin(base, mark)) break;
   }
   reader_.jump(mark);
-  file_base_ = next_;
-  file_first_ = mark;
-  open_written_ = next_;
+  begin_next_file_at(base, mark);
   tell();
 }
 
