@@ -249,7 +249,7 @@ void RawStore::begin_block() {
   if (!ring_.read_mark(next_ / kBlockBytes, block.first) || !ring_.read_mark(next_ / kBlockBytes + 1, after))
     return lapped(block);
   const std::uint64_t end = next_ + kBlockBytes;
-  if (!file_ && !first_frame(ring_, file_first_.position, end)) {
+  if (!file_ && end % segment_bytes_ == 0 && !first_frame(ring_, file_first_.position, end)) {
     // The file before ended behind its segment's last frame: no file for the padding that came after.
     if (!reader_.intact()) return lapped(block);
     reader_.advance(end - reader_.point().position, 0);
